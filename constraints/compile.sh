@@ -1,0 +1,7 @@
+#!/bin/sh
+# Writes both hash-pinned sets from pyproject.toml; any index the machine has will do, none is recorded.
+set -eu
+cd "$(dirname "$0")/.."
+common="--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --no-annotate --no-emit-package churn"
+uv pip compile $common --extra build pyproject.toml -o constraints/run.txt
+uv pip compile $common --all-extras -c constraints/run.txt pyproject.toml -o constraints/test.txt

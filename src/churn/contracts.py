@@ -1,0 +1,205 @@
+"""What each table promises: columns, types, units, grain and order."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+N_PLACES = 62
+"""How many event types have a column of their own in `daily`, and how many people of an account a
+bit: the bits of a signed 64-bit integer that both engines agree on."""
+
+MONEY_SCALE = 10_000
+"""Values are kept as integers of 1/10000 so that sums do not depend on the number of threads."""
+
+PLACES = tuple(f"c_{place:02d}" for place in range(N_PLACES))
+
+
+@dataclass(frozen=True)
+class Table:
+    """One row per `grain`, ordered by `order` (a total order); `columns` are name → SQL type."""
+
+    grain: str
+    columns: MappingProxyType[str, str]
+    order: tuple[str, ...]
+
+
+def _columns(text: str) -> MappingProxyType[str, str]:
+    pairs = [line.split(maxsplit=1) for line in text.strip().splitlines()]
+    return MappingProxyType({name: kind.strip() for name, kind in pairs})
+
+
+EVENTS = Table(
+    "one line of the usage log",
+    _columns("""
+        customer_id VARCHAR
+        ts TIMESTAMP
+        event VARCHAR
+        value DOUBLE
+        event_id VARCHAR
+        loaded_at TIMESTAMP
+        user_id VARCHAR
+        text VARCHAR
+    """),
+    ("customer_id", "ts", "event"),
+)
+
+CUSTOMERS = Table(
+    "one version of a customer's attributes (one row per customer without `valid_from`)",
+    _columns("""
+        customer_id VARCHAR
+        customer_name VARCHAR
+        owner VARCHAR
+        segment VARCHAR
+        signed_up_at TIMESTAMP
+        valid_from TIMESTAMP
+        loaded_at TIMESTAMP
+    """),
+    ("customer_id", "valid_from"),
+)
+
+SUBSCRIPTIONS = Table(
+    "one version of a customer's subscription; price_month in `currency` a month",
+    _columns("""
+        customer_id VARCHAR
+        start_date DATE
+        end_date DATE
+        term_start DATE
+        term_end DATE
+        plan VARCHAR
+        seats DOUBLE
+        price_month DOUBLE
+        currency VARCHAR
+        valid_from TIMESTAMP
+        loaded_at TIMESTAMP
+    """),
+    ("customer_id", "start_date", "valid_from"),
+)
+
+CONTACTS = Table(
+    "one contact with a customer",
+    _columns("""
+        customer_id VARCHAR
+        contacted_at TIMESTAMP
+        recorded_at TIMESTAMP
+        channel VARCHAR
+        result VARCHAR
+        campaign VARCHAR
+        propensity DOUBLE
+    """),
+    ("customer_id", "contacted_at"),
+)
+
+REQUIRED = MappingProxyType(
+    {
+        "events": ("customer_id", "ts", "event"),
+        "customers": ("customer_id",),
+        "subscriptions": ("customer_id", "start_date"),
+        "contacts": ("customer_id", "contacted_at"),
+    }
+)
+"""The columns without which a source table is refused."""
+
+SOURCES = MappingProxyType(
+    {
+        "events": EVENTS,
+        "customers": CUSTOMERS,
+        "subscriptions": SUBSCRIPTIONS,
+        "contacts": CONTACTS,
+    }
+)
+
+SUMS = ("n", "value_sum", "n_value", "negative_sum", "n_negative", "n_night", "n_other", *PLACES)
+"""The columns of `daily` and `late` that add up over rows (integers; money in 1/10000)."""
+
+MASKS = ("event_mask", "people_mask", "hour_mask")
+"""The columns of `daily` and `late` that OR up over rows: bit = event type, person, hour of day."""
+
+DAILY = Table(
+    "customer, day: totals over every row of the day, known or not yet",
+    MappingProxyType(
+        {
+            "customer_id": "VARCHAR",
+            "day": "DATE",
+            **dict.fromkeys((*SUMS, *MASKS), "BIGINT"),
+            "first_known_on": "DATE",
+            "last_known_on": "DATE",
+        }
+    ),
+    ("customer_id", "day"),
+)
+
+LATE = Table(
+    "customer, day, known_on: for each customer-day with a late row, all its rows by the first "
+    "snapshot that knows them",
+    MappingProxyType(
+        {
+            "customer_id": "VARCHAR",
+            "day": "DATE",
+            "known_on": "DATE",
+            **dict.fromkeys((*SUMS, *MASKS), "BIGINT"),
+            "last_known_on": "DATE",
+        }
+    ),
+    ("customer_id", "day", "known_on"),
+)
+
+SCORES = Table(
+    "as_of, customer: calibrated probability of churn in the horizon",
+    _columns("""
+        as_of DATE
+        customer_id VARCHAR
+        risk DOUBLE
+        rank BIGINT
+        model_version VARCHAR
+        features_version VARCHAR
+    """),
+    ("as_of", "rank"),
+)
+
+REASONS = Table(
+    "as_of, customer, rank: one family of features that speaks for or against; log-odds",
+    _columns("""
+        as_of DATE
+        customer_id VARCHAR
+        rank BIGINT
+        family VARCHAR
+        direction VARCHAR
+        contribution DOUBLE
+        sentence VARCHAR
+    """),
+    ("as_of", "customer_id", "rank"),
+)
+
+LIST_COLUMNS = (
+    "rank",
+    "customer_id",
+    "customer_name",
+    "owner",
+    "status",
+    "weeks_on_list",
+    "act_before",
+    "risk",
+    "risk_8w",
+    "risk_change",
+    "times_average",
+    "value_month",
+    "at_stake",
+    "priority",
+    "reason_1",
+    "reason_2",
+    "reason_3",
+    "protects",
+    "suggested_play",
+    "last_contact",
+    "confidence",
+    "as_of",
+    "currency",
+    "model_version",
+    "list_id",
+    "contacted",
+    "outcome",
+    "verdict",
+    "note",
+)
+"""The retention list as CS gets it, in order; the last four are what CS fills in."""
+
+FEEDBACK_COLUMNS = LIST_COLUMNS[-4:]

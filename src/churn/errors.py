@@ -1,0 +1,75 @@
+"""Every error a user can meet: what, got, expected, next step; the class decides the exit code."""
+
+
+class ChurnError(Exception):
+    """A known failure, shown as a message of four parts and never as a traceback.
+
+    `what` names the thing that is wrong, `got` what was found, `expected` what would have been
+    right and `next_step` what a person can do about it. Subclasses differ in `exit_code` alone.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, got: str, expected: str, next_step: str) -> None:
+        super().__init__(what)
+        self.what, self.got, self.expected, self.next_step = what, got, expected, next_step
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}\n  got:      {self.got}\n"
+            f"  expected: {self.expected}\n  next:     {self.next_step}"
+        )
+
+
+class MachineError(ChurnError):
+    """The machine failed: disk, memory, network."""
+
+    exit_code = 1
+
+
+class ConfigurationError(ChurnError):
+    """Wrong usage or configuration."""
+
+    exit_code = 2
+
+
+class InputError(ChurnError):
+    """The input is bad."""
+
+    exit_code = 3
+
+
+class HeldBackError(ChurnError):
+    """A gate held the run back, or nobody is left to work on: a person must look."""
+
+    exit_code = 4
+
+
+class LockedError(ChurnError):
+    """Another run holds the lock."""
+
+    exit_code = 5
+
+
+class DeliveryError(ChurnError):
+    """Published, but a delivery failed and was spooled."""
+
+    exit_code = 6
+
+
+class NotArrivedError(ChurnError):
+    """Input has not arrived yet: retry later."""
+
+    exit_code = 7
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Say which of `known` is meant by `name`, as the end of a sentence.
+
+    >>> nearest("horizn_days", ["gap_days", "horizon_days"])
+    'did you mean horizon_days?'
+    """
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"one of: {', '.join(sorted(known))}"

@@ -1,0 +1,262 @@
+"""Typed settings for every Hydra key, built into the rooms' own value objects."""
+
+import difflib
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from churn.contracts import SOURCES
+from churn.errors import ConfigurationError, nearest
+from churn.features.labels import Definition
+from churn.retention.ranking import Policy
+from churn.simulate import World
+from churn.timeline import parse_date, parse_moment
+
+CONF = next(
+    place
+    for place in (Path(__file__).parent / "conf", Path(__file__).parents[2] / "conf")
+    if place.is_dir()
+)
+"""The configuration tree: inside the wheel, or at the root of the checkout."""
+
+
+@dataclass
+class EngineSettings:
+    """Where queries run: `threads` 0 = all there are; `memory_limit` in DuckDB's notation."""
+
+    name: str = "duckdb"
+    threads: int = 0
+    memory_limit: str = "4GB"
+    spill: str = ""
+
+
+@dataclass
+class SourceSettings:
+    """Where the logs are and how to read them. Types are declared, never sniffed.
+
+    `events`, `customers`, `subscriptions`, `contacts` are globs or URLs. `columns` maps our names
+    to those of the log, `side_columns` the same for the side tables. `ts_format` is `iso`,
+    `epoch_s`, `epoch_ms` or a strptime format. `exclude` maps a column of the log to globs of
+    values (bots, internal users).
+    """
+
+    name: str = "files"
+    events: str | None = None
+    customers: str | None = None
+    subscriptions: str | None = None
+    contacts: str | None = None
+    format: str = "auto"
+    columns: dict[str, str] = field(default_factory=dict)
+    side_columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    timezone: str | None = None
+    ts_format: str = "iso"
+    date_format: str = "iso"
+    delimiter: str = ","
+    integer_ids: bool = False
+    arrival_hours: int = 6
+    static: list[str] = field(default_factory=list)
+    exclude: dict[str, list[str]] = field(default_factory=dict)
+    unknown_customers: str = "refuse"
+    world: World = field(default_factory=World)
+
+    def __post_init__(self) -> None:
+        _one_of("source.name", self.name, ["demo", "files", "complete_journey"])
+        _one_of("source.format", self.format, FORMATS)
+        _one_of("source.unknown_customers", self.unknown_customers, ["refuse", "keep"])
+        for name in self.columns:
+            _one_of("a key of source.columns", name, list(SOURCES["events"].columns))
+        for table, columns in self.side_columns.items():
+            _one_of("a key of source.side_columns", table, list(SOURCES))
+            for name in columns:
+                _one_of(f"a key of source.side_columns.{table}", name, list(SOURCES[table].columns))
+        for name in self.exclude:
+            _one_of("a key of source.exclude", name, ["customer_id", "user_id", "event"])
+        _between("source.arrival_hours", self.arrival_hours, 0, 24 * 60)
+
+
+FORMATS = ["auto", "parquet", "csv", "jsonl", "access_log", "error_log"]
+
+
+@dataclass
+class RollupSettings:
+    """`max_rejected_share`: more refused rows than this in one file refuse the file."""
+
+    max_rejected_share: float = 0.001
+
+
+@dataclass
+class FeatureSettings:
+    """Windows, event types and families; `more` are files with definitions of your own.
+
+    `roles` maps a role (error, support, payment) to regular expressions over event names, so that
+    the families about errors and money find their events in any log.
+    """
+
+    lookback_days: int = 182
+    windows: list[int] = field(default_factory=lambda: [7, 14, 28, 56, 84, 182])
+    n_event_types: int = 12
+    roles: dict[str, str] = field(default_factory=dict)
+    off: list[str] = field(default_factory=list)
+    more: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        _between("features.lookback_days", self.lookback_days, 14, 3650)
+        _between("features.n_event_types", self.n_event_types, 0, 62)
+
+
+@dataclass
+class LightGBMSettings:
+    """Regularised LightGBM; the defaults are what the simulator and three real logs found safe."""
+
+    n_rounds: int = 250
+    learning_rate: float = 0.05
+    num_leaves: int = 15
+    min_data_in_leaf: int = 150
+    feature_fraction: float = 0.4
+    bagging_fraction: float = 0.8
+    bagging_freq: int = 1
+    lambda_l2: float = 10.0
+    max_bin: int = 127
+
+
+@dataclass
+class TrainSettings:
+    """`model` is blend, lightgbm or logistic; `list_share` is the list size metrics are quoted at."""
+
+    model: str = "blend"
+    snapshots: int = 12
+    step_days: int = 14
+    n_test_snapshots: int = 2
+    n_folds: int = 3
+    n_calibration_snapshots: int = 4
+    list_share: float = 0.02
+    logistic_c: float = 0.05
+    lightgbm: LightGBMSettings = field(default_factory=LightGBMSettings)
+    experiment: str = "churn"
+    tracking_uri: str = ""
+
+    def __post_init__(self) -> None:
+        _one_of("train.model", self.model, ["blend", "lightgbm", "logistic"])
+        _between("train.snapshots", self.snapshots, 1, 200)
+        _between("train.step_days", self.step_days, 1, 365)
+        _between("train.n_folds", self.n_folds, 2, 20)
+        _between("train.list_share", self.list_share, 1e-6, 1)
+
+
+@dataclass
+class PromoteSettings:
+    """`back=true` returns to the previous champion."""
+
+    back: bool = False
+
+
+@dataclass
+class ExplainSettings:
+    """`language` names a file of sentences in `conf/explain/sentences`."""
+
+    language: str = "en"
+    n_reasons: int = 3
+    n_global: int = 2000
+
+
+@dataclass
+class ReplaySettings:
+    """A model is refitted every `refit_weeks` weeks on what was known then."""
+
+    refit_weeks: int = 4
+
+
+@dataclass
+class WeeklySettings:
+    """`dry_run=true` prints the difference to the published list and publishes nothing."""
+
+    dry_run: bool = False
+
+
+@dataclass
+class Settings:
+    """Everything a command can be told. `as_of`, `known_at`: see the contract's words."""
+
+    workspace: str = "data"
+    as_of: str | None = None
+    known_at: str | None = None
+    from_date: str | None = None
+    to_date: str | None = None
+    customer: str | None = None
+    seed: int = 7
+    debug: bool = False
+    params: str | None = None
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    source: SourceSettings = field(default_factory=SourceSettings)
+    churn: Definition = field(default_factory=Definition)
+    rollup: RollupSettings = field(default_factory=RollupSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    promote: PromoteSettings = field(default_factory=PromoteSettings)
+    explain: ExplainSettings = field(default_factory=ExplainSettings)
+    retain: Policy = field(default_factory=Policy)
+    weekly: WeeklySettings = field(default_factory=WeeklySettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
+
+    def __post_init__(self) -> None:
+        _one_of("churn.name", self.churn.name, ["inactivity", "cancellation"])
+        _between("churn.active_days", self.churn.active_days, 1, 3650)
+        _between("churn.horizon_days", self.churn.horizon_days, 1, 3650)
+        _between("churn.gap_days", self.churn.gap_days, 0, 3650)
+        _between("retain.save_rate", self.retain.save_rate, 0, 1)
+        _between("retain.capacity_share", self.retain.capacity_share, 0, 1)
+
+    @property
+    def place(self) -> Path:
+        """The workspace: where everything is written."""
+        return Path(self.workspace).absolute()
+
+    def as_of_date(self) -> date | None:
+        return parse_date(self.as_of, key="as_of") if self.as_of else None
+
+    def known_at_moment(self) -> datetime | None:
+        return parse_moment(self.known_at, key="known_at") if self.known_at else None
+
+
+def keys(kind: type = Settings, prefix: str = "") -> dict[str, type]:
+    """Every key of the settings by dotted name, with its declared type.
+
+    >>> keys()["churn.horizon_days"]
+    <class 'int'>
+    """
+    found: dict[str, Any] = {}
+    for entry in fields(kind):
+        name = f"{prefix}{entry.name}"
+        found[name] = entry.type
+        if is_dataclass(entry.type) and isinstance(entry.type, type):
+            found |= keys(entry.type, f"{name}.")
+    return found
+
+
+def nearest_key(name: str) -> str:
+    """The valid key that `name` was probably meant to be, as the end of a sentence."""
+    known = list(keys())
+    leaf = name.rsplit(".", 1)[-1]
+    same_leaf = [key for key in known if difflib.SequenceMatcher(None, key.rsplit(".", 1)[-1], leaf).ratio() > 0.8]
+    return nearest(name, same_leaf or known)
+
+
+def _one_of(key: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise ConfigurationError(
+            f"{key} has a value that does not exist",
+            got=value,
+            expected=f"one of: {', '.join(known)}",
+            next_step=nearest(value, known),
+        )
+
+
+def _between(key: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigurationError(
+            f"{key} is out of range",
+            got=str(value),
+            expected=f"a number from {low} to {high}",
+            next_step=f"set {key} within that range",
+        )
