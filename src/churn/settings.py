@@ -1,17 +1,21 @@
 """Typed settings for every Hydra key, built into the rooms' own value objects."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from churn.contracts import SOURCES
-from churn.errors import ConfigurationError, nearest
+from churn.errors import ConfigurationError, InputError, nearest
 from churn.features.labels import Definition
 from churn.retention.ranking import Policy
+from churn.retention.reasons import Language, language
 from churn.simulate import World
-from churn.timeline import parse_date, parse_moment
+from churn.timeline import Arrival, parse_date, parse_moment
 
 CONF = next(
     place
@@ -97,7 +101,7 @@ class FeatureSettings:
     windows: list[int] = field(default_factory=lambda: [7, 14, 28, 56, 84, 182])
     n_event_types: int = 12
     roles: dict[str, str] = field(default_factory=dict)
-    off: list[str] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
     more: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -212,11 +216,73 @@ class Settings:
         """The workspace: where everything is written."""
         return Path(self.workspace).absolute()
 
+    def arrival(self, as_of: date | None) -> Arrival:
+        """When a row counts as known, with `known_at` in force at `as_of`."""
+        return Arrival(self.source.arrival_hours, as_of, self.known_at_moment())
+
+    def min_history_days(self) -> int:
+        """How many days of log a snapshot needs before it can teach anything."""
+        return self.churn.active_days if self.churn.name == "inactivity" else 28
+
+    def as_of_or_last(self, usage: Mapping[str, Any]) -> date:
+        """`as_of`, by default the date of the log's last event, that day itself excluded."""
+        first, last = date.fromisoformat(usage["first_day"]), date.fromisoformat(usage["last_day"])
+        as_of = self.as_of_date() or last
+        if as_of <= first:
+            raise InputError(
+                f"as_of={as_of} is before the log has anything to say",
+                got=f"a log from {first} to {last}",
+                expected=f"an as_of after {first}",
+                next_step=f"leave as_of out (then it is {last}) or choose one in that span",
+            )
+        return as_of
+
+    def static(self, attributes: Mapping[str, str], *, has_versions: bool) -> dict[str, str]:
+        """The customer attributes that become features, with their kind.
+
+        `attributes` are those of the customers table with their kind. With versions by `valid_from`
+        all of them can be known as of a date; without, only those named in `source.static`.
+        """
+        for name in self.source.static:
+            _one_of("source.static", name, list(attributes))
+        chosen = list(attributes) if has_versions else self.source.static
+        return {name: attributes[name] for name in chosen}
+
     def as_of_date(self) -> date | None:
         return parse_date(self.as_of, key="as_of") if self.as_of else None
 
     def known_at_moment(self) -> datetime | None:
         return parse_moment(self.known_at, key="known_at") if self.known_at else None
+
+
+def feature_documents(settings: Settings) -> dict[str, str]:
+    """The YAML of every feature definition by file name: the families, then `features.more`."""
+    own = [Path(name) for name in settings.features.more]
+    for path in own:
+        if not path.is_file():
+            raise ConfigurationError(
+                "features.more names a file that is not there",
+                got=str(path),
+                expected="a YAML file with feature definitions",
+                next_step="write its path as seen from where you run the command",
+            )
+    paths = [*sorted((CONF / "features" / "families").glob("*.yaml")), *own]
+    return {path.name if path not in own else str(path): path.read_text() for path in paths}
+
+
+def spoken(settings: Settings) -> Language:
+    """The sentences of `explain.language`."""
+    folder = CONF / "explain" / "sentences"
+    _one_of("explain.language", settings.explain.language, [path.stem for path in folder.glob("*.yaml")])
+    path = folder / f"{settings.explain.language}.yaml"
+    return language(yaml.safe_load(path.read_text()), file=path.name)
+
+
+def register() -> None:
+    """Make the schema known to Hydra: it stands first in the defaults of `conf/config.yaml`."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Settings)
 
 
 def keys(kind: type = Settings, prefix: str = "") -> dict[str, type]:

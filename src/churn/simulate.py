@@ -25,23 +25,18 @@ Array = np.ndarray[Any, Any]
 T = TypeVar("T")
 
 
-def _knobs(*values: Any) -> Any:
-    """A list default of a dataclass, fresh for every instance."""
-    return field(default_factory=lambda: list(values))
-
-
 @dataclass
 class Segments:
     """What differs between smb, mid and ent; every list in that order."""
 
-    names: list[str] = _knobs("smb", "mid", "ent")
-    share: list[float] = _knobs(0.62, 0.28, 0.10)
-    log_seats_mean: list[float] = _knobs(1.0, 2.4, 3.9)
-    log_seats_sd: list[float] = _knobs(0.7, 0.8, 1.0)
-    annual_share: list[float] = _knobs(0.20, 0.50, 0.82)
-    api_share: list[float] = _knobs(0.06, 0.18, 0.35)
-    mood_mean: list[float] = _knobs(0.05, 0.15, 0.25)
-    persuadable_factor: list[float] = _knobs(1.15, 1.0, 0.7)
+    names: list[str] = field(default_factory=lambda: ["smb", "mid", "ent"])
+    share: list[float] = field(default_factory=lambda: [0.62, 0.28, 0.10])
+    log_seats_mean: list[float] = field(default_factory=lambda: [1.0, 2.4, 3.9])
+    log_seats_sd: list[float] = field(default_factory=lambda: [0.7, 0.8, 1.0])
+    annual_share: list[float] = field(default_factory=lambda: [0.20, 0.50, 0.82])
+    api_share: list[float] = field(default_factory=lambda: [0.06, 0.18, 0.35])
+    mood_mean: list[float] = field(default_factory=lambda: [0.05, 0.15, 0.25])
+    persuadable_factor: list[float] = field(default_factory=lambda: [1.15, 1.0, 0.7])
 
 
 @dataclass
@@ -68,8 +63,8 @@ class Contract:
 
     before_start_share: float = 0.48
     age_weeks_mean: float = 55.0
-    plans: list[str] = _knobs("basic", "pro", "enterprise")
-    price_seat_month: list[float] = _knobs(15.0, 29.0, 49.0)
+    plans: list[str] = field(default_factory=lambda: ["basic", "pro", "enterprise"])
+    price_seat_month: list[float] = field(default_factory=lambda: [15.0, 29.0, 49.0])
     log_discount_mean: float = -0.1
     log_discount_sd: float = 0.2
     currency: str = "EUR"
@@ -99,7 +94,7 @@ class Dynamics:
     mood_bad_ticket: float = -0.40
     mood_good_ticket: float = 0.08
     mood_champion_left: float = -1.3
-    mood_noise: float = 0.22
+    mood_noise: float = 0.22  # a standard deviation, as is noise_sd of usage
     noise_degrees: float = 4.0
     champion_leaves_week: float = 0.003
     grievance_memory: float = 0.82
@@ -114,17 +109,18 @@ class Dynamics:
     payment_failure_annual_factor: float = 0.3
     payment_failure_weeks: int = 2
     # Silent in the equations: where a customer starts, and when a new champion is found.
-    mood_start_sd: float = 0.5
-    adoption_start_share: float = 0.15
+    mood_start_sd: float = 0.25
+    adoption_start_share: float = 0.35
     champion_found_week: float = 0.06
-    burn_in_weeks: int = 40
+    burn_in_weeks: int = 60
+    start_rounds: int = 12
 
 
 @dataclass
 class Hazard:
     """Terms of the weekly log-odds of leaving."""
 
-    intercept: list[float] = _knobs(-5.65, -6.15, -6.7)
+    intercept: list[float] = field(default_factory=lambda: [-5.65, -6.15, -6.7])
     satisfaction: float = -1.6
     adoption: float = -1.2
     adoption_centre: float = 0.4
@@ -153,7 +149,7 @@ class Effect:
     outside_damping: float = 0.9
     dog: float = 0.9
     campaign_share: float = 0.06
-    campaign_weeks: list[int] = _knobs(6, 14, 22, 30, 38, 46)
+    campaign_weeks: list[int] = field(default_factory=lambda: [6, 14, 22, 30, 38, 46])
 
 
 @dataclass
@@ -164,7 +160,7 @@ class Usage:
     satisfaction: float = 0.30
     adoption: float = 0.7
     noise_memory: float = 0.5
-    noise_sd: float = 0.45
+    noise_sd: float = 0.45  # of the AR(1) process, not of its innovation
     noise_degrees: float = 4.0
     quiet: float = -2.4
     quiet_week: float = 0.012
@@ -174,13 +170,15 @@ class Usage:
     newcomer_weeks: int = 2
     day_shape: float = 0.9
     advanced_exponent: float = 1.5
-    holiday_weeks: list[int] = _knobs(0, 30, 31, 32, 51)
+    holiday_weeks: list[int] = field(default_factory=lambda: [0, 30, 31, 32, 51])
 
-    holiday_factor: list[float] = _knobs(0.55, 0.8, 0.75, 0.8, 0.45)
-    log_rate: list[float] = _knobs(-1.9, -2.1, -2.3)
+    holiday_factor: list[float] = field(default_factory=lambda: [0.55, 0.8, 0.75, 0.8, 0.45])
+    log_rate: list[float] = field(default_factory=lambda: [-2.2, -2.2, -2.2])
     log_rate_max: float = 5.5
     season_sd: float = 0.2
-    weekday_factor: list[float] = _knobs(1.05, 1.1, 1.1, 1.05, 0.9, 0.25, 0.2)
+    weekday_factor: list[float] = field(
+        default_factory=lambda: [1.05, 1.1, 1.1, 1.05, 0.9, 0.25, 0.2]
+    )
     log_api_rate_mean: float = 0.7
     log_api_rate_sd: float = 0.7
     advanced_weight: float = 0.35
@@ -282,7 +280,9 @@ _LAST = ("Abel", "Brandt", "Costa", "Dahl", "Ebers", "Falk", "Grau", "Holt", "Iv
 _DAY_US = 86_400_000_000
 _MINUTE_US = 60_000_000
 # Share of a day's human events by UTC hour: an office day, and a thin tail at night.
-_HOURS = np.array([1, 1, 1, 1, 1, 2, 5, 12, 24, 30, 32, 28, 20, 26, 30, 28, 24, 16, 9, 6, 5, 4, 3, 2])
+_HOURS = np.array(
+    [1, 1, 1, 1, 1, 2, 5, 12, 24, 30, 32, 28, 20, 26, 30, 28, 24, 16, 9, 6, 5, 4, 3, 2]
+)
 
 
 class _Draw(IntEnum):
@@ -319,6 +319,15 @@ def _where(is_new: Array, new: T, old: T) -> T:
     return replace(new, **{name: np.where(is_new, a, b) for name, a, b in pairs})  # type: ignore[type-var]
 
 
+def _put_at(arrays: T, index: Array, new: T) -> T:
+    """The same dataclass of arrays with the customers at `index` replaced."""
+    columns = {}
+    for f in fields(arrays):  # type: ignore[arg-type]
+        columns[f.name] = getattr(arrays, f.name).copy()
+        columns[f.name][index] = getattr(new, f.name)
+    return replace(arrays, **columns)  # type: ignore[type-var]
+
+
 def _sigmoid(x: Array) -> Array:
     return 1.0 / (1.0 + np.exp(-x))
 
@@ -341,26 +350,24 @@ class Static:
     discount: Array
     is_annual: Array
     signup_day: Array
+    anchor_day: Array  # day of the month on which terms start
+    anchor_date: Array  # month * 32 + day on which annual terms start
     has_api: Array
     log_api_rate: Array
-    usage_level: Array
     season_size: Array
     season_phase: Array
+    usage_level: Array
     mood_mean: Array
     frailty: Array
     adoption_cap: Array
     error_sensitivity: Array
     persuadable: Array
     is_dog: Array
-    anchor_day: Array
-    anchor_date: Array
 
 
-def static(world: World, *, seed: int) -> Static:
-    """Draw what never changes about each customer."""
-    rng, n, s, t, c = (
-        _rng(seed, _Draw.STATIC), world.n_customers, world.segments, world.traits, world.contract
-    )  # fmt: skip
+def _static(world: World, rng: np.random.Generator) -> Static:
+    """Draw what never changes about each customer, without asking whether they would stay."""
+    n, s, c = world.n_customers, world.segments, world.contract
     seg = rng.choice(len(s.names), n, p=s.share)
     log_seats = rng.normal(np.take(s.log_seats_mean, seg), np.take(s.log_seats_sd, seg))
     moves = rng.random(n) < c.plan_unlike_segment_share
@@ -369,11 +376,6 @@ def static(world: World, *, seed: int) -> Static:
     in_period = rng.integers(0, world.n_weeks * 7, n)
     signup = np.where(rng.random(n) < c.before_start_share, -age_days, in_period).astype(np.int64)
     is_annual = rng.random(n) < np.take(s.annual_share, seg)
-    level = rng.normal(0, t.usage_level_sd, n)
-    low = level < t.dog_low_usage_below
-    dog_share = t.dog_share * np.where(low, t.dog_factor_low_usage, t.dog_factor_other)
-    is_dog = (rng.random(n) < dog_share) & ~is_annual
-    persuadable = rng.beta(t.persuadable_alpha, t.persuadable_beta, n)
     dates = _dates(world, signup)
     month = dates.astype("M8[M]")
     # Billing on the 29th to 31st moves to the 28th, so that every month has the day.
@@ -385,20 +387,35 @@ def static(world: World, *, seed: int) -> Static:
         discount=np.exp(rng.normal(c.log_discount_mean, c.log_discount_sd, n)),
         is_annual=is_annual,
         signup_day=signup,
-        has_api=rng.random(n) < np.take(s.api_share, seg),
-        log_api_rate=rng.normal(world.usage.log_api_rate_mean, world.usage.log_api_rate_sd, n),
-        usage_level=level,
-        season_size=np.abs(rng.normal(0, world.usage.season_sd, n)),
-        season_phase=rng.random(n),
-        mood_mean=rng.normal(np.take(s.mood_mean, seg), t.mood_sd),
-        frailty=rng.normal(0, t.frailty_sd, n),
-        adoption_cap=rng.beta(t.adoption_cap_alpha, t.adoption_cap_beta, n),
-        error_sensitivity=np.exp(rng.normal(0, t.log_error_sensitivity_sd, n)),
-        persuadable=np.where(is_dog, 0.0, persuadable * np.take(s.persuadable_factor, seg)),
-        is_dog=is_dog,
         anchor_day=anchor,
         anchor_date=(month.astype(np.int64) % 12 + 1) * 32 + anchor,
+        has_api=rng.random(n) < np.take(s.api_share, seg),
+        log_api_rate=rng.normal(world.usage.log_api_rate_mean, world.usage.log_api_rate_sd, n),
+        season_size=np.abs(rng.normal(0, world.usage.season_sd, n)),
+        season_phase=rng.random(n),
+        **_inner(world, seg, is_annual, rng),
     )
+
+
+def _inner(
+    world: World, segment: Array, is_annual: Array, rng: np.random.Generator
+) -> dict[str, Array]:
+    """The traits that decide who stays."""
+    n, s, t = segment.size, world.segments, world.traits
+    level = rng.normal(0, t.usage_level_sd, n)
+    low = level < t.dog_low_usage_below
+    dog_share = t.dog_share * np.where(low, t.dog_factor_low_usage, t.dog_factor_other)
+    is_dog = (rng.random(n) < dog_share) & ~is_annual
+    persuadable = rng.beta(t.persuadable_alpha, t.persuadable_beta, n)
+    return {
+        "usage_level": level,
+        "mood_mean": rng.normal(np.take(s.mood_mean, segment), t.mood_sd),
+        "frailty": rng.normal(0, t.frailty_sd, n),
+        "adoption_cap": rng.beta(t.adoption_cap_alpha, t.adoption_cap_beta, n),
+        "error_sensitivity": np.exp(rng.normal(0, t.log_error_sensitivity_sd, n)),
+        "persuadable": np.where(is_dog, 0.0, persuadable * np.take(s.persuadable_factor, segment)),
+        "is_dog": is_dog,
+    }
 
 
 def _dates(world: World, day: Array) -> Array:
@@ -576,7 +593,7 @@ def contact_effect(state: State, who: Static, world: World) -> Array:
 
 def _first_state(world: World, who: Static, rng: np.random.Generator) -> State:
     """Where a customer starts; who was there before the burn-in starts with adoption grown."""
-    d, n = world.dynamics, world.n_customers
+    d, n = world.dynamics, who.seats.size
     weeks_before = (-who.signup_day / 7 - d.burn_in_weeks).clip(0)
     missing = (1 - d.adoption_start_share) * np.exp(-d.adoption_speed * 0.5 * weeks_before)
     return State(
@@ -589,13 +606,48 @@ def _first_state(world: World, who: Static, rng: np.random.Generator) -> State:
     )
 
 
+def population(world: World, *, seed: int) -> tuple[Static, State]:
+    """Who the customers are, and their state on Monday of week 0.
+
+    Who is a customer on day 0 has stayed until then. Without that condition the world starts
+    with the unhappy and the frail still in it, and churn takes 30 weeks to fall from 8 % to its
+    level. So the burn-in draws churn, and the inner traits of who would have left are drawn
+    again; segment, size, contract and age stay as given.
+    """
+    who = _static(world, _rng(seed, _Draw.STATIC))
+    rng = _rng(seed, _Draw.START)
+    state = _first_state(world, who, rng)
+    open_ = np.flatnonzero(who.signup_day < 0)
+    for _ in range(world.dynamics.start_rounds):
+        some = _take(who, open_)
+        some = replace(some, **_inner(world, some.segment, some.is_annual, rng))
+        now, stayed = _burn_in(some, _first_state(world, some, rng), world, rng)
+        who, state = _put_at(who, open_, some), _put_at(state, open_, now)
+        open_ = open_[~stayed]
+    return who, state
+
+
+def _burn_in(
+    who: Static, state: State, world: World, rng: np.random.Generator
+) -> tuple[State, Array]:
+    """State on Monday of week 0, and who has not left in the weeks before."""
+    stayed = np.ones(who.seats.size, dtype=bool)
+    for week in range(-world.dynamics.burn_in_weeks, 0):
+        when = calendar(world, who, week)
+        moved, _ = step(state, who, world, when, rng)
+        state = _where(who.signup_day < 7 * (week + 1), moved, state)
+        leaves = rng.random(stayed.size) < _sigmoid(log_odds(state, who, world, when))
+        stayed &= ~(leaves & (who.signup_day < 7 * week))
+    return state, stayed
+
+
 def _latent_week(
     state: State, who: Static, world: World, seed: int, week: int
 ) -> tuple[State, Shocks, Calendar]:
     """One week of the world. It moves everybody, gone or not, so that no draw depends on who
     left; before the week of sign-up the state is held."""
     when = calendar(world, who, week)
-    rng = _rng(seed, _Draw.LATENT, week + world.dynamics.burn_in_weeks)
+    rng = _rng(seed, _Draw.LATENT, week)
     moved, shocks = step(state, who, world, when, rng)
     return _where(who.signup_day < 7 * (week + 1), moved, state), shocks, when
 
@@ -622,8 +674,7 @@ class Moment:
     monday: State
     sunday: State
     shocks: Shocks
-    was_treated: Array  # under a past contact on Monday 00:00, before this week's campaign
-    treated_weeks: Array  # weeks left on Monday 00:00
+    treated_weeks: Array  # weeks left of past contacts on Monday, before this week's campaign
     is_treated: Array
     is_present: Array
     is_exposed: Array  # signed up before Monday: can leave this week
@@ -636,12 +687,8 @@ class Moment:
     change_day: Array
 
 
-def _moments(world: World, *, seed: int) -> Iterator[Moment]:
+def _moments(world: World, who: Static, state: State, *, seed: int) -> Iterator[Moment]:
     """The weeks of the world one after the other, without end."""
-    who = static(world, seed=seed)
-    state = _first_state(world, who, _rng(seed, _Draw.START))
-    for week in range(-world.dynamics.burn_in_weeks, 0):
-        state, _, _ = _latent_week(state, who, world, seed, week)
     has_left = np.zeros(world.n_customers, dtype=bool)
     treated_weeks = np.zeros(world.n_customers, dtype=np.int64)
     book, week = _first_book(world, who), 0
@@ -677,7 +724,7 @@ def _moment(
     renewed = (when.billing_day >= 0) & present & (leave_day > when.billing_day)
     return Moment(
         when=when, monday=state, sunday=sunday, shocks=shocks, treated_weeks=treated_weeks,
-        was_treated=treated_weeks > 0, is_treated=treated, is_present=present, is_exposed=exposed,
+        is_treated=treated, is_present=present, is_exposed=exposed,
         is_contacted=contacted, hazard=hazard, leave_day=leave_day, before=book,
         book=_renew(world, who, sold, when, renewed), is_change=change, change_day=change_day,
     )  # fmt: skip
@@ -690,7 +737,7 @@ def _price(world: World, plan: Array, seats: Array, discount: Array) -> Array:
 
 def _first_book(world: World, who: Static) -> Book:
     """The term that runs the day before day 0, or the first term of a later sign-up."""
-    last = np.minimum(_dates(world, np.full(world.n_customers, -1)), np.datetime64(world.start))
+    last = np.datetime64(world.start, "D") - 1
     month = np.where(who.is_annual, 12, 1)
     signed = _dates(world, who.signup_day).astype("M8[M]")
     passed = (last.astype("M8[M]") - signed).astype(np.int64)
@@ -766,9 +813,11 @@ def oracle(
     `paths`, and `mrr` (price per month). No churn is drawn: the mean of 1 - Π(1 - h) has far
     less variance. A campaign of that same Monday is still unknown and left out of `p_true`.
     """
-    moment = next(m for m in _moments(world, seed=seed) if m.when.week == week)
+    everybody, start = population(world, seed=seed)
+    moments = _moments(world, everybody, start, seed=seed)
+    moment = next(m for m in moments if m.when.week == week)
     active = np.flatnonzero(moment.is_exposed)
-    who = _take(static(world, seed=seed), active)
+    who = _take(everybody, active)
     whens = [calendar(world, who, week + ahead) for ahead in range(8)]
     state, treated = _take(moment.monday, active), moment.treated_weeks[active]
     columns: dict[str, Any] = {"customer_id": customer_ids(world, active).to_pandas()}
@@ -1193,7 +1242,8 @@ def owners(world: World) -> list[str]:
 
 def customers(world: World, *, seed: int) -> pa.Table:
     """The customer table: one row per customer who ever signs up, by `customer_id`."""
-    who, n, rng = static(world, seed=seed), world.n_customers, _rng(seed, _Draw.NAMES)
+    who = _static(world, _rng(seed, _Draw.STATIC))
+    n, rng = world.n_customers, _rng(seed, _Draw.NAMES)
     parts = [pa.array(words).take(pa.array(rng.integers(0, len(words), n)))
              for words in (_STEMS, _TAILS, _TRADES, _FORMS)]  # fmt: skip
     stem = pc.binary_join_element_wise(parts[0], parts[1], "")
@@ -1236,7 +1286,7 @@ def _versions(world: World, seed: int, who: Static, moment: Moment, ids: pa.Arra
         (moment.is_change, book, 7 * week + moment.change_day, False),
         (leave < 7, book, 7 * week + leave, True),
     ]
-    parts = [_version_rows(world, who, mask, *rest) for mask, *rest in groups]
+    parts = [_version_rows(who, *group) for group in groups]
     frame = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.lexsort((frame["customer"], frame["valid_from"]))
     frame = {name: column[order] for name, column in frame.items()}
@@ -1245,7 +1295,7 @@ def _versions(world: World, seed: int, who: Static, moment: Moment, ids: pa.Arra
 
 
 def _version_rows(
-    world: World, who: Static, mask: Array, book: Book, valid_from: Array, is_end: bool
+    who: Static, mask: Array, book: Book, valid_from: Array, is_end: bool
 ) -> dict[str, Array]:
     at = np.flatnonzero(mask)
     return {
@@ -1356,10 +1406,12 @@ def simulate(world: World, *, seed: int) -> Iterator[Week]:
     >>> [week.monday.item().isoformat() for week in simulate(small, seed=1)]
     ['2025-01-06', '2025-01-13']
     """
-    who, ids = static(world, seed=seed), customer_ids(world, np.arange(world.n_customers))
+    who, state = population(world, seed=seed)
+    ids = customer_ids(world, np.arange(world.n_customers))
     crowd = _crowd(world, who, _rng(seed, _Draw.PEOPLE))
     habits = _first_habits(crowd, world, who, _rng(seed, _Draw.USAGE))
-    for week, moment in zip(range(world.n_weeks), _moments(world, seed=seed), strict=False):
+    moments = _moments(world, who, state, seed=seed)
+    for week, moment in zip(range(world.n_weeks), moments, strict=False):
         habits = _next_habits(habits, crowd, world, moment, _rng(seed, _Draw.PEOPLE, week + 1))
         yield Week(
             week=week,

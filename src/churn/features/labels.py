@@ -18,3 +18,107 @@ class Definition:
     horizon_days: int = 28
     gap_days: int = 0
     qualifying_events: list[str] = field(default_factory=list)
+
+    def in_words(self) -> str:
+        """The definition as half a sentence about a customer.
+
+        >>> Definition("cancellation").in_words()
+        'cancels in the 28 days from the date of the list'
+        """
+        start = f"{self.gap_days} days after" if self.gap_days else "from"
+        window = f"in the {self.horizon_days} days {start} the date of the list"
+        if self.name == "cancellation":
+            return f"cancels {window}"
+        what = " or ".join(self.qualifying_events) or "event"
+        return f"has no {what} {window} (active = one in the {self.active_days} days before)"
+
+
+def population(definition: Definition) -> str:
+    """SQL for the customers who could churn at each snapshot: (snapshot, customer_id).
+
+    Reads `snapshot` and, for `inactivity`, `usage` (n_qualifying_active: qualifying events in the
+    `active_days` before), for `cancellation` `subscribed` (see `subscription_versions`). Usage is
+    joined to the population later, so subscribers without events stay.
+    """
+    if definition.name == "cancellation":
+        return "SELECT snapshot, customer_id FROM subscribed"
+    return "SELECT snapshot, customer_id FROM usage WHERE n_qualifying_active > 0"
+
+
+def subscription_versions(*, known: str, seen: str, columns: str) -> str:
+    """SQL for the latest version of each subscription that was known at a date.
+
+    `known` and `seen` are expressions: a version counts if it arrived before `known` and took
+    effect before `seen`. A version without `valid_from` takes effect with `start_date`. One row per
+    row of `moment`, customer and start_date; `columns` are taken from `moment` (alias m).
+    """
+    return f"""
+        SELECT * FROM (
+            SELECT {columns}, v.customer_id, v.start_date, v.end_date, v.term_start, v.term_end,
+                   v.plan, v.seats, v.price_month, v.currency,
+                   ROW_NUMBER() OVER (
+                       PARTITION BY m.snapshot, v.customer_id, v.start_date
+                       ORDER BY v.valid_from DESC NULLS LAST, v.loaded_at DESC NULLS LAST,
+                                v.end_date NULLS LAST, v.term_end DESC NULLS LAST, v.plan, v.seats,
+                                v.price_month
+                   ) AS place
+            FROM subscriptions AS v CROSS JOIN moment AS m
+            WHERE v.start_date < CAST({seen} AS DATE)
+                AND (v.valid_from IS NULL OR v.valid_from < CAST({seen} AS TIMESTAMP))
+                AND (v.loaded_at IS NULL OR v.loaded_at < {known})
+        ) AS ranked WHERE place = 1
+    """
+
+
+def subscribed() -> str:
+    """SQL for who is subscribed at each snapshot, one row each, the newest subscription first.
+
+    Reads `versions` (see `subscription_versions`) and applies the contract's rule: term_start <= s
+    or null, end_date null or >= s, term_end null or >= s. `end_date` itself is not handed on: up to
+    a snapshot it counts as null.
+    """
+    return """
+        SELECT * FROM (
+            SELECT snapshot, customer_id, start_date, term_start, term_end, plan, seats, price_month,
+                   currency, ROW_NUMBER() OVER (
+                       PARTITION BY snapshot, customer_id ORDER BY start_date DESC) AS newest
+            FROM versions
+            WHERE (term_start IS NULL OR term_start <= snapshot)
+                AND (end_date IS NULL OR end_date >= snapshot)
+                AND (term_end IS NULL OR term_end >= snapshot)
+        ) AS current_terms WHERE newest = 1
+    """
+
+
+def churned(definition: Definition) -> str:
+    """SQL for who churned, as known at the date that labels are known: (snapshot, customer_id).
+
+    `inactivity` reads `label_days` (customer_id, day, n_qualifying) and lists who came back; the
+    label is the complement (see `label`). `cancellation` reads `settled` (the versions known then)
+    and `subscribed`: the subscription held at the snapshot must have ended, not an older one.
+    """
+    if definition.name == "cancellation":
+        return """
+            SELECT DISTINCT held.snapshot, held.customer_id FROM subscribed AS held
+            JOIN settled ON settled.customer_id = held.customer_id
+                AND settled.start_date = held.start_date
+            JOIN snapshot AS s ON s.snapshot = held.snapshot
+            WHERE settled.end_date >= s.label_first AND settled.end_date < s.label_before
+        """
+    return """
+        SELECT DISTINCT s.snapshot, d.customer_id FROM label_days AS d JOIN snapshot AS s
+        ON d.day >= s.label_first AND d.day < s.label_before
+        WHERE d.n_qualifying > 0
+    """
+
+
+def label(definition: Definition) -> str:
+    """SQL for the label: 1 churned, 0 stayed, null while the label window is not mature.
+
+    Reads alias `c`, the left-joined rows of `churned`, and `s.is_mature`.
+    """
+    present, absent = (1, 0) if definition.name == "cancellation" else (0, 1)
+    return (
+        f"CASE WHEN s.is_mature = 0 THEN NULL WHEN c.customer_id IS NOT NULL THEN {present} "
+        f"ELSE {absent} END"
+    )

@@ -11,6 +11,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from churn.errors import MachineError
+from churn.settings import EngineSettings
 
 Relation = pa.Table | Path | Sequence[Path]
 
@@ -22,6 +23,12 @@ class Resources:
     threads: int = 2
     memory_limit: str = "4GB"
     spill: str = ""
+
+
+def resources(settings: EngineSettings) -> Resources:
+    """What the configuration allows; threads 0 means all that this process may use."""
+    threads = settings.threads or available_threads()
+    return Resources(threads, settings.memory_limit, settings.spill)
 
 
 class Engine:
@@ -50,18 +57,23 @@ class Engine:
     def bind(self, name: str, relation: Relation, *, row_numbers: bool = False) -> None:
         """Make `relation` available to expressions as table `name`.
 
-        With `row_numbers`, Parquet files also show `filename` and `file_row_number` (from 0).
+        With `row_numbers`, Parquet files also show `file_index` (their place in `relation`) and
+        `file_row_number`, both from 0.
         """
         if isinstance(relation, pa.Table):
             self._connection.register(name, relation)
             return
         paths = [relation] if isinstance(relation, Path) else list(relation)
         listed = ", ".join(_literal(str(path)) for path in paths)
-        options = ", filename = true, file_row_number = true" if row_numbers else ""
+        numbers = ", file_index, file_row_number" if row_numbers else ""
         self._execute(
             f"CREATE OR REPLACE VIEW {_identifier(name)} AS "
-            f"SELECT * FROM read_parquet([{listed}]{options})"
+            f"SELECT *{numbers} FROM read_parquet([{listed}])"
         )
+
+    def view(self, name: str, query: exp.Expression) -> None:
+        """Make the rows of `query` available as table `name`, computed when they are asked for."""
+        self._execute(f"CREATE OR REPLACE VIEW {_identifier(name)} AS {_sql(query)}")
 
     def materialise(self, name: str, query: exp.Expression) -> None:
         """Compute `query` once and keep it as table `name`."""
@@ -70,7 +82,7 @@ class Engine:
     def table(self, query: exp.Expression) -> pa.Table:
         """The rows of `query` as an Arrow table."""
         with _machine_failures():
-            return self._connection.execute(_sql(query)).to_arrow_table()
+            return self._connection.sql(_sql(query)).to_arrow_table()
 
     def write(self, query: exp.Expression, path: Path) -> None:
         """The rows of `query`, in its own order, as a Parquet file at `path`."""

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,16 @@ def staging(folder: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def commit(folder: Path, parts: Mapping[str, Path], *, keep: bool, facts: Mapping[str, Any]) -> None:
+def commit(
+    folder: Path, parts: Mapping[str, Path], *, keep: Iterable[str], facts: Mapping[str, Any]
+) -> None:
     """Make the finished files in `parts` the table at `folder`, in one rename.
 
-    With `keep`, parts of the present table that `parts` does not name stay. `facts` are stored in
-    the manifest (`facts(folder)` reads them back). Files nobody names any more are deleted last.
+    Parts of the present table that are named in `keep` and not in `parts` stay. `facts` are stored
+    in the manifest (`facts(folder)` reads them back). Files nobody names any more are deleted last.
     """
-    entries = dict(_manifest(folder)["parts"]) if keep and exists(folder) else {}
+    present = _manifest(folder)["parts"] if exists(folder) else {}
+    entries = {name: present[name] for name in keep if name in present}
     for name, path in parts.items():
         digest = sha256(path)
         final = f"{name}.{digest[:12]}.parquet"
@@ -73,7 +76,8 @@ def write(
             rows = frame if isinstance(frame, pa.Table) else arrow(frame)
             pq.write_table(rows, place / f"{name}.parquet", compression="zstd")
             written[name] = place / f"{name}.parquet"
-        commit(folder, written, keep=keep, facts=facts or {})
+        present = list(_manifest(folder)["parts"]) if keep and exists(folder) else []
+        commit(folder, written, keep=present, facts=facts or {})
 
 
 def arrow(frame: pd.DataFrame) -> pa.Table:

@@ -1,6 +1,16 @@
-"""Whom to contact, in which order."""
+"""Whom to contact, in which order: expected value within what the team has time for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+WEEKS_8_DAYS = 56
+LOOKBACK_DAYS = 182
+"""The value of a customer without a price is the mean of the last 26 weeks."""
+
+EVERYBODY = "all"
+"""The owner of customers who have none."""
 
 
 @dataclass
@@ -10,7 +20,7 @@ class Policy:
     `save_rate` is the share of contacted customers who would have left and stay, `contact_cost` the
     cost of one contact in the currency of the value. Where there are owners each has room for
     `capacity_per_owner`, else the list holds `capacity_share` of the active, at least
-    `capacity_min`.
+    `capacity_min`. `plays` suggests what to do for a family of reasons.
     """
 
     save_rate: float = 0.2
@@ -18,3 +28,53 @@ class Policy:
     capacity_per_owner: int = 15
     capacity_share: float = 0.02
     capacity_min: int = 10
+    plays: dict[str, str] = field(default_factory=dict)
+
+
+def ranked(customers: pd.DataFrame, *, policy: Policy, horizon_days: int) -> pd.DataFrame:
+    """Every scored customer in the order of the list, `is_listed` where there is room.
+
+    `customers`: one row per customer with `customer_id`, `risk` (probability in the horizon),
+    `owner` (or null) and `value_month` (currency a month, or null). Adds `risk_8w`, `at_stake` =
+    risk_8w × value_month × 12, `priority` = at_stake × save_rate - contact_cost (in the currency of
+    the value; null without a value), `times_average` and `rank` (1 = first, over the whole list).
+    Where no value is known at all the order is by risk. Ties by `customer_id`.
+    """
+    rows = customers.assign(owner=customers["owner"].fillna(EVERYBODY))
+    rows["risk_8w"] = over_8_weeks(rows["risk"], horizon_days=horizon_days)
+    rows["at_stake"] = rows["risk_8w"] * rows["value_month"] * 12
+    rows["priority"] = rows["at_stake"] * policy.save_rate - policy.contact_cost
+    average = rows["risk"].mean()
+    rows["times_average"] = rows["risk"] / average if average > 0 else np.nan
+    by = ["risk"] if not value_is_known(rows) else ["priority", "risk"]
+    rows = rows.sort_values(
+        [*by, "customer_id"], ascending=[*[False] * len(by), True], na_position="last"
+    ).reset_index(drop=True)
+    rows["is_listed"] = _has_room(rows, policy)
+    rows["rank"] = np.where(rows["is_listed"], rows["is_listed"].cumsum(), 0)
+    return rows
+
+
+def value_is_known(rows: pd.DataFrame) -> bool:
+    """Whether any customer has a value to rank by."""
+    return bool(rows["value_month"].notna().any() and (rows["value_month"].fillna(0) != 0).any())
+
+
+def over_8_weeks(risk: pd.Series, *, horizon_days: int) -> pd.Series:
+    """The risk over 8 weeks at a constant hazard: 1 - (1 - risk)^(56 / horizon_days).
+
+    >>> over_8_weeks(pd.Series([0.5]), horizon_days=28)[0]
+    0.75
+    """
+    return 1 - (1 - risk) ** (WEEKS_8_DAYS / horizon_days)
+
+
+def _has_room(rows: pd.DataFrame, policy: Policy) -> pd.Series:
+    """Who fits into the time of the team; with a value, only contacts that are worth their cost."""
+    place = rows.groupby("owner").cumcount()
+    if (rows["owner"] == EVERYBODY).all():
+        room = max(policy.capacity_min, round(policy.capacity_share * len(rows)))
+    else:
+        room = policy.capacity_per_owner
+    is_worth_it = rows["priority"].gt(0) if value_is_known(rows) else pd.Series(True, index=rows.index)
+    return place.lt(room) & is_worth_it

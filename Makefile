@@ -1,0 +1,45 @@
+# `make run` and `make test` set everything up themselves; they need git, make and Python >= 3.11.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+export PYTHONHASHSEED = 0
+
+.PHONY: run test test-all check format catalogue lock clean
+
+run: $(VENV)/.run
+	$(BIN)/churn run
+
+test: $(VENV)/.test check
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-all: $(VENV)/.test check
+	$(BIN)/python -m pytest -q -n 2
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+catalogue: $(VENV)/.run
+	$(BIN)/python docs/catalogue.py > docs/features.md
+
+lock:
+	constraints/compile.sh
+
+clean:
+	rm -rf $(VENV) data/* params.yaml
+
+$(VENV)/.run: constraints/run.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run constraints/test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints/test.txt
+	touch $@

@@ -1,0 +1,118 @@
+"""The order of stages: the whole path once, the weekly job, past weeks as if live."""
+
+import dataclasses
+import logging
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from churn.errors import ConfigurationError, HeldBackError
+from churn.io import bundle, publish, tables
+from churn.io.lock import held
+from churn.io.workspace import SIDES, Workspace
+from churn.settings import Settings
+from churn.stages import explain, features, promote, retain, rollup, score, simulate, train
+from churn.timeline import as_of_dates, parse_date
+
+log = logging.getLogger("churn")
+
+
+class Stage(Protocol):
+    """What a module of `stages` offers."""
+
+    def run(self, settings: Settings) -> None: ...
+
+
+def run(settings: Settings) -> None:
+    """From logs to a list: simulate (for the demo), rollup, features, train, promote, … retain."""
+    with held(settings.place, doing="run"):
+        if settings.source.name == "demo" and not (settings.place / "demo").exists():
+            _step("simulate", simulate, settings)
+        _step("rollup", rollup, settings)
+        _step("features", features, settings)
+        _step("train", train, settings)
+        _promote_if_better(settings)
+        _list(settings)
+
+
+def weekly(settings: Settings) -> None:
+    """New logs → champion → published list; with `from=` and `to=` one revision a week, in order."""
+    with held(settings.place, doing="weekly"):
+        _step("rollup", rollup, settings)
+        for as_of in _weeks(settings) or [settings.as_of_or_last(Workspace(settings.place).usage_facts())]:
+            dated = dataclasses.replace(settings, as_of=as_of.isoformat())
+            _list(dated)
+            publish.publish(dated, as_of)
+
+
+def replay(settings: Settings) -> None:
+    """Every week from `from=` to `to=` as if live, in `WORKSPACE/replay/` only.
+
+    The model is refitted every `replay.refit_weeks` weeks on what was known then. Lists and scores
+    of each week stay in the replay's folder.
+    """
+    weeks = _weeks(settings)
+    if not weeks:
+        raise ConfigurationError(
+            "replay needs to know which weeks",
+            got=f"from={settings.from_date} to={settings.to_date}",
+            expected="both, for example from=2026-01-05 to=2026-03-30",
+            next_step="give from= and to=",
+        )
+    with held(settings.place, doing="replay"):
+        place = _replay_place(settings)
+        for number, as_of in enumerate(weeks):
+            dated = dataclasses.replace(settings, workspace=str(place), as_of=as_of.isoformat())
+            log.info("== week %d of %d: %s", number + 1, len(weeks), as_of)
+            if number % settings.replay.refit_weeks == 0:
+                _step("features", features, dated)
+                _step("train", train, dated)
+                bundle.point(place, "champion", bundle.load(place, "challenger").entry)
+            _list(dated)
+            publish.publish(dated, as_of)
+
+
+def _replay_place(settings: Settings) -> Path:
+    """A fresh folder for the replay that reads the roll-up of the workspace."""
+    place = settings.place / "replay"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for name in ("daily", "late", *SIDES):
+        tables.parts(settings.place / name, made_by="rollup")
+        (place / name).symlink_to(settings.place / name)
+    return place
+
+
+def _list(settings: Settings) -> None:
+    _step("score", score, settings)
+    _step("explain", explain, settings)
+    _step("retain", retain, settings)
+
+
+def _promote_if_better(settings: Settings) -> None:
+    """In `run` a challenger that is no better is no failure: the champion stays."""
+    try:
+        _step("promote", promote, settings)
+    except HeldBackError as error:
+        log.info("%s", error)
+
+
+def _step(name: str, stage: Stage, settings: Settings) -> None:
+    log.info("-- %s", name)
+    stage.run(settings)
+
+
+def _weeks(settings: Settings) -> list[date]:
+    if not (settings.from_date and settings.to_date):
+        return []
+    first = parse_date(settings.from_date, key="from")
+    last = parse_date(settings.to_date, key="to")
+    if last < first:
+        raise ConfigurationError(
+            "the weeks end before they begin",
+            got=f"from={first} to={last}",
+            expected=f"to= on or after {first}, such as {first + timedelta(days=28)}",
+            next_step="swap from= and to=",
+        )
+    return as_of_dates(first, last)

@@ -1,0 +1,341 @@
+"""Files → something DuckDB reads as declared: Parquet in place, text once to typed Parquet."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlglot import exp, parse_one
+
+from churn.contracts import EVENTS, REQUIRED
+from churn.errors import InputError
+from churn.io import formats, tables, weblogs
+from churn.io.engine import Engine
+from churn.io.formats import Block, Broken
+from churn.settings import SourceSettings
+from churn.usage import events
+from churn.usage.events import Column, Reading
+
+IDS = ("customer_id", "event_id", "user_id")
+LOGS = {"access_log": weblogs.access_block, "error_log": weblogs.error_block}
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A file that `events.parsed` can read: `signature` tells which files go into one scan, and
+    `n_skipped` lines were left out because they are about nobody."""
+
+    place: Path
+    reading: Reading
+    signature: str
+    n_rows: int
+    n_skipped: int = 0
+
+
+def readable(
+    path: str, local: Path, *, target: Path, source: SourceSettings, engine: Engine
+) -> Readable:
+    """The file at `local` (called `path` by the source) as something that can be scanned.
+
+    Text is converted to `target` unless that is there already. Raises `InputError` for a fault of
+    the whole file: damaged, a required column missing, ids that are numbers.
+    """
+    declared = formats.format_of(path, declared=source.format)
+    if declared == "parquet":
+        return _in_place(path, local, source=source)
+    if not target.exists():
+        with tables.staging(target.parent) as place:
+            made = _converted(path, local, declared, place=place, source=source, engine=engine)
+            tables.write_json(target.with_suffix(".json"), made.facts)
+            tables.sync(made.typed)
+            os.replace(made.typed, target)
+    facts = tables.read_json(target.with_suffix(".json"))
+    reading = Reading(
+        tuple((name, Column(name, "typed")) for name in facts["columns"]),
+        timezone=source.timezone or "UTC",
+        form="typed",
+    )
+    n_rows = pq.read_metadata(target).num_rows
+    return Readable(target, reading, "typed", n_rows, facts["n_skipped"])
+
+
+@dataclass(frozen=True)
+class _Made:
+    typed: Path
+    facts: dict[str, object]
+
+
+def _in_place(path: str, local: Path, *, source: SourceSettings) -> Readable:
+    try:
+        file = pq.ParquetFile(local)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read as Parquet",
+            got="an empty file" if local.stat().st_size == 0 else str(error).splitlines()[0],
+            expected="a whole Parquet file",
+            next_step="deliver the file again; was it copied while it was being written?",
+        ) from error
+    schema = file.schema_arrow
+    names = required_columns(
+        path, schema.names, "events", mapping=source.columns, key="source.columns"
+    )
+    columns = tuple(
+        (ours, Column(theirs, checked_kind(path, ours, schema.field(theirs), source=source)))
+        for ours, theirs in names.items()
+    )
+    reading = Reading(columns, ts_format=source.ts_format, timezone=source.timezone or "UTC")
+    signature = "; ".join(f"{field.name} {field.type}" for field in schema)
+    return Readable(local, reading, signature, file.metadata.num_rows)
+
+
+def required_columns(
+    path: str, there: Sequence[str], table: str, *, mapping: Mapping[str, str], key: str
+) -> dict[str, str]:
+    """Our column names → theirs, for the columns of `table` that the file has.
+
+    Raises `InputError` with the override to paste when a required or a mapped column is not there,
+    or two columns differ in capitals only.
+    """
+    from churn.contracts import SOURCES
+    from churn.errors import nearest
+
+    folded = [name.casefold() for name in there]
+    twice = next((name for name in there if folded.count(name.casefold()) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"{path} has column {twice!r} more than once",
+            got=f"columns {', '.join(there)}",
+            expected="names that differ in more than capitals",
+            next_step="rename one of them in the export; which one counts cannot be guessed",
+        )
+    names = {ours: mapping.get(ours, ours) for ours in SOURCES[table].columns}
+    for ours, theirs in names.items():
+        if theirs in there or not (ours in REQUIRED[table] or ours in mapping):
+            continue
+        close = nearest(theirs, list(there)) if there else ""
+        meant = close.removeprefix("did you mean ").removesuffix("?") if "mean" in close else "NAME"
+        raise InputError(
+            f"{path} line 1 has no column {theirs!r}" + ("" if ours == theirs else f" ({key}.{ours})"),
+            got=f"columns {', '.join(there) or 'none'}",
+            expected=f"a column for {ours}" + (f"; {close}" if meant != "NAME" else ""),
+            next_step=_delimiter_hint(there) or f"set {key}.{ours}={meant}",
+        )
+    return {ours: theirs for ours, theirs in names.items() if theirs in there}
+
+
+def _delimiter_hint(there: Sequence[str]) -> str:
+    if len(there) == 1:
+        for delimiter, shown in ((";", "';'"), ("\t", '"\\t"'), ("|", "'|'"), (",", "','")):
+            if delimiter in there[0]:
+                return f"set source.delimiter={shown}: the header looks separated by it"
+    return ""
+
+
+def checked_kind(path: str, ours: str, field: pa.Field, *, source: SourceSettings) -> str:
+    """The kind of a Parquet column for our column `ours`; `InputError` where it cannot be that."""
+    kind = kind_of(field.type)
+    if ours in IDS and kind in ("integer", "number"):
+        if kind == "number" or not source.integer_ids:
+            raise number_as_id(f"{path} column {field.name!r}", ours, str(field.type), kind=kind)
+        return kind
+    is_time = ours in ("ts", "loaded_at")
+    fits = {
+        "value": kind in ("integer", "number", "text"),
+        "event": kind in ("text", "integer", "other"),
+        "text": kind in ("text", "other"),
+    }.get(ours, kind in ("text", "other"))
+    if is_time:
+        is_epoch = source.ts_format.startswith("epoch")
+        is_amount = kind in ("integer", "number")
+        fits = (is_amount and is_epoch) or kind in (
+            "text", "timestamp", "timestamp_ns", "instant", "date",
+        )  # fmt: skip
+    if fits:
+        return kind
+    raise InputError(
+        f"{path} column {field.name!r} cannot be {ours}",
+        got=f"type {field.type}",
+        expected="a time" if is_time else "a number" if ours == "value" else "text",
+        next_step="set source.ts_format=epoch_s or epoch_ms" if is_time and kind in (
+            "integer", "number") else f"write {ours} with that type, or map another column: "
+            f"source.columns.{ours}=NAME",
+    )  # fmt: skip
+
+
+def kind_of(type_: pa.DataType) -> str:
+    """The kind (`events.KINDS`) of an Arrow type; `unusable` for lists, bytes and the like."""
+    kinds = pa.types
+    if kinds.is_dictionary(type_):
+        return kind_of(type_.value_type)
+    if kinds.is_string(type_) or kinds.is_large_string(type_) or kinds.is_string_view(type_):
+        return "text"
+    if kinds.is_timestamp(type_):
+        return "instant" if type_.tz else "timestamp_ns" if type_.unit == "ns" else "timestamp"
+    if kinds.is_integer(type_):
+        return "integer"
+    if kinds.is_floating(type_) or kinds.is_decimal(type_):
+        return "number"
+    if kinds.is_date(type_):
+        return "date"
+    return "other" if kinds.is_boolean(type_) or str(type_) == "extension<arrow.uuid>" else "unusable"
+
+
+def number_as_id(where: str, ours: str, got: str, *, kind: str) -> InputError:
+    """The refusal of an id that is a number: 007 is not 7, and 19 digits do not fit a float."""
+    if kind == "number":
+        next_step = f"write {ours} as text in the export: digits may be lost already"
+    else:
+        next_step = "write ids as text, or set source.integer_ids=true to take whole numbers as written"
+    return InputError(
+        f"{where}: {ours} is a number", got=got, expected="ids as text", next_step=next_step
+    )
+
+
+def _converted(
+    path: str, local: Path, declared: str, *, place: Path, source: SourceSettings, engine: Engine
+) -> _Made:
+    """The text file as typed Parquet in `place`: first as text, then read once as declared."""
+    as_text = place / "text.parquet"
+    with formats.opened(local, path=path) as stream:
+        blocks = event_blocks(stream, path=path, declared=declared, source=source, engine=engine)
+        present, skipped = _write_blocks(blocks, as_text, path=path)
+    is_log = declared in LOGS
+    reading = Reading(
+        tuple((name, Column(name, "text")) for name in present),
+        ts_format="iso" if is_log else source.ts_format,
+        timezone=source.timezone or "UTC",
+        form="text",
+    )
+    engine.bind("raw", as_text, row_numbers=True)
+    typed = place / "typed.parquet"
+    engine.write(events.stored(reading), typed)
+    return _Made(typed, {"columns": present, "n_skipped": skipped})
+
+
+def _write_blocks(blocks: Iterator[Block], target: Path, *, path: str) -> tuple[list[str], int]:
+    """All blocks in one file: our columns as text, `line`, `broken`, `raw`; and what they have."""
+    names = list(EVENTS.columns)
+    schema = pa.schema(
+        [*((name, pa.string()) for name in names), ("line", pa.int64())]
+        + [("broken", pa.string()), ("raw", pa.string())]
+    )
+    present: dict[str, None] = {}
+    skipped = 0
+    with pq.ParquetWriter(target, schema, compression="lz4") as writer:
+        for block in blocks:
+            present |= dict.fromkeys(block.rows.column_names)
+            skipped += block.n_skipped
+            for table in (_sound(block, schema), _unsound(block.broken, schema)):
+                if table.num_rows:
+                    writer.write_table(table, row_group_size=131_072)
+    return [name for name in names if name in present], skipped
+
+
+def _sound(block: Block, schema: pa.Schema) -> pa.Table:
+    n = block.rows.num_rows
+    have = {name: block.rows[name] for name in block.rows.column_names}
+    have["line"] = pa.array(block.lines, pa.int64())
+    return pa.table([have.get(f.name, pa.nulls(n, f.type)) for f in schema], schema=schema)
+
+
+def _unsound(broken: Sequence[Broken], schema: pa.Schema) -> pa.Table:
+    rows = [{"line": b.line, "broken": b.reason, "raw": b.text[:1000]} for b in broken]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def event_blocks(
+    stream, *, path: str, declared: str, source: SourceSettings, engine: Engine
+) -> Iterator[Block]:  # fmt: skip
+    """The rows of a text file under our own column names."""
+    if declared in LOGS:
+        for lines, numbers in formats.line_blocks(stream, path=path):
+            yield LOGS[declared](lines, numbers)
+    elif declared == "jsonl":
+        yield from _json_blocks(stream, path=path, source=source, engine=engine)
+    else:
+        for block in formats.csv_blocks(stream, path=path, delimiter=source.delimiter):
+            names = required_columns(
+                path, block.rows.column_names, "events", mapping=source.columns, key="source.columns"
+            )
+            rows = pa.table({ours: block.rows[theirs] for ours, theirs in names.items()})
+            yield Block(rows, block.lines, block.broken)
+
+
+def _json_blocks(
+    stream, *, path: str, source: SourceSettings, engine: Engine
+) -> Iterator[Block]:  # fmt: skip
+    seen: set[str] = set()
+    keys: list[str] = []
+    for lines, numbers in formats.line_blocks(stream, path=path):
+        if lines and lines[0].lstrip().startswith("[") and numbers[0] == 1:
+            raise InputError(
+                f"{path} line 1: not JSON lines",
+                got="a JSON array",
+                expected="one JSON object on every line",
+                next_step="write it as JSON lines, for example with `jq -c '.[]'`",
+            )
+        engine.bind("lines", pa.table({"line": pa.array(numbers), "raw": pa.array(lines, pa.string())}))
+        found = engine.table(_json_query(source))
+        keys = keys or next((k for k in found["keys"].to_pylist() if k), [])
+        _refuse_number_ids(found, path=path, source=source)
+        block = _json_block(found)
+        seen |= {n for n in EVENTS.columns if block.rows[n].null_count < block.rows.num_rows}
+        yield block
+    missing = [name for name in REQUIRED["events"] if name not in seen]
+    if missing:
+        mapped = {ours: source.columns.get(ours, ours) for ours in missing}
+        required_columns(path, keys, "events", mapping=source.columns | mapped, key="source.columns")
+
+
+def _json_query(source: SourceSettings) -> exp.Expression:
+    """The fields of every line of table `lines` as text, with the JSON types of ids; a line that
+    is no JSON object has `is_object` false and no fields."""
+    names = {ours: source.columns.get(ours, ours) for ours in EVENTS.columns}
+    fields = [f"{_json_field(theirs, 'text')} AS {ours}" for ours, theirs in names.items()]
+    types = [f"{_json_field(names[ours], 'type')} AS {ours}_type" for ours in IDS]
+    return parse_one(
+        f"""
+        SELECT line, raw, NOT j IS NULL AS is_object, {", ".join(fields + types)},
+            JSON_KEYS(j) AS keys
+        FROM (
+            SELECT line, raw, CASE WHEN JSON_TYPE(v) = 'OBJECT' THEN v END AS j
+            FROM (SELECT line, raw, CASE WHEN JSON_VALID(raw) THEN raw END AS v FROM lines) AS a
+        ) AS b
+        ORDER BY line
+        """,
+        dialect="duckdb",
+    )
+
+
+def _json_field(name: str, what: str) -> str:
+    """SQL for the text or the JSON type of field `name` of `j`; `a.b` also finds b inside a."""
+    paths = [json_path([name])] + ([json_path(name.split("."))] if "." in name else [])
+    function = "JSON_EXTRACT_STRING" if what == "text" else "JSON_TYPE"
+    found = [f"{function}(j, {events.literal(path)})" for path in paths]
+    return found[0] if len(found) == 1 else f"COALESCE({', '.join(found)})"
+
+
+def json_path(steps: Sequence[str]) -> str:
+    return "$" + "".join('."' + step.replace('"', "") + '"' for step in steps)
+
+
+def _refuse_number_ids(found: pa.Table, *, path: str, source: SourceSettings) -> None:
+    for ours in IDS:
+        for kind in sorted(set(found[f"{ours}_type"].to_pylist()) - {None, "NULL", "VARCHAR"}):
+            is_whole = kind in ("BIGINT", "UBIGINT")
+            if is_whole and (source.integer_ids or ours != "customer_id"):
+                continue
+            first = found.filter(pa.compute.equal(found[f"{ours}_type"], kind)).slice(0, 1)
+            where = f"{path} line {first['line'][0].as_py()} column {source.columns.get(ours, ours)!r}"
+            got = f"{first[ours][0].as_py()} ({kind})"
+            raise number_as_id(where, ours, got, kind="integer" if is_whole else "number")
+
+
+def _json_block(found: pa.Table) -> Block:
+    good = found["is_object"]
+    bad = found.filter(pa.compute.invert(good)).select(["line", "raw"]).to_pylist()
+    rows = found.filter(good)
+    broken = [Broken(row["line"], "not a JSON object", row["raw"]) for row in bad]
+    return Block(rows.select(list(EVENTS.columns)), rows["line"].to_numpy(), broken)

@@ -1,0 +1,122 @@
+"""Pictures of a trained model as PNG bytes; the same figures give the same bytes."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from churn.learning import metrics
+
+Array = np.ndarray[Any, Any]
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 13,
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+}
+MODEL, RIVAL, QUIET = "#0b5fa5", "#d1701c", "#8a8a8a"
+
+
+def calibration(label: Array, risk: Array) -> bytes:
+    """Predicted against observed churn in groups of equal size, with the number of rows."""
+    bins = metrics.calibration_bins(label, risk, n_bins=min(10, max(2, len(risk) // 50)))
+    top = 1.15 * float(bins[["predicted", "observed"]].to_numpy().max())
+    figure, axes = _blank("Do the probabilities come true?", height=5.6)
+    axes.plot([0, top], [0, top], color=QUIET, linestyle="--", label="perfectly calibrated")
+    spread = 1.96 * np.sqrt(bins.observed * (1 - bins.observed) / bins.n_rows)
+    axes.errorbar(
+        bins.predicted,
+        bins.observed,
+        yerr=spread,
+        color=MODEL,
+        marker="o",
+        capsize=3,
+        label=f"model: groups of about {int(bins.n_rows.median()):,} test rows (95 % interval)",
+    )
+    axes.set(xlim=(0, top), ylim=(0, None), xlabel="predicted risk (mean of the group)")
+    axes.set_ylabel("share that churned")
+    axes.yaxis.set_major_formatter(_percent(top))
+    axes.xaxis.set_major_formatter(_percent(top))
+    ratio = float(np.mean(risk) / max(float(np.mean(label)), 1e-12))
+    _note(
+        axes,
+        f"{len(risk):,} test rows, {int(np.sum(label)):,} churned; predicted / actual {ratio:.2f}",
+    )
+    axes.legend(loc="upper left", frameon=False)
+    return _png(figure)
+
+
+def gain(label: Array, scores: Mapping[str, Array], *, list_share: float) -> bytes:
+    """Churned customers caught against customers contacted, one line per way of ranking.
+
+    The first of `scores` is the model. The dotted line stands at the size of the list.
+    """
+    figure, axes = _blank("How many leaving customers does the list catch?", height=5.6)
+    colours = [MODEL, RIVAL, "#3a8f5c", "#7a5195"]
+    for (name, score), colour in zip(scores.items(), colours, strict=False):
+        contacted, caught = metrics.gain(label, score)
+        at_list = float(np.interp(list_share, contacted, caught))
+        axes.plot(contacted, caught, color=colour, label=f"{name} ({at_list:.1%} at list size)")
+    axes.plot([0, 1], [0, 1], color=QUIET, linestyle="--", label=f"at random ({list_share:.1%})")
+    axes.axvline(list_share, color="black", linestyle=":", label=f"list size: {list_share:.1%}")
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="share of active customers contacted")
+    axes.set_ylabel("share of churned customers among them")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(loc="lower right", frameon=False)
+    _note(axes, f"{len(label):,} test rows, {int(np.sum(label)):,} churned")
+    return _png(figure)
+
+
+def families(importance: pd.Series) -> bytes:
+    """Mean |contribution| by family of features, the weightiest on top.
+
+    `importance` has one value per family, in log-odds.
+    """
+    ordered = importance.sort_values(kind="stable").tail(20)
+    figure, axes = _blank("What the model looks at", height=1.6 + 0.36 * len(ordered))
+    axes.barh([str(n).replace("_", " ") for n in ordered.index], ordered.to_numpy(), color=MODEL)
+    axes.set_xlabel("mean size of the contribution to the risk (log-odds)")
+    axes.grid(axis="x", color="#e3e3e3")
+    for place, value in enumerate(ordered):
+        axes.annotate(f" {value:.2f}", (value, place), va="center", fontsize=9)
+    axes.margins(x=0.1)
+    return _png(figure)
+
+
+def _blank(title: str, *, height: float) -> tuple[Figure, Axes]:
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.set_title(title, pad=22 if height > 5 else 10)
+    return figure, axes
+
+
+def _percent(top: float) -> PercentFormatter:
+    return PercentFormatter(1, decimals=0 if top > 0.1 else 1)
+
+
+def _note(axes: Axes, text: str) -> None:
+    axes.annotate(
+        text, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color="#555555"
+    )
+
+
+def _png(figure: Figure) -> bytes:
+    """PNG bytes without the name and version of the program that drew them."""
+    target = BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(target, format="png", dpi=110, metadata={"Software": None})
+    return target.getvalue()

@@ -1,0 +1,176 @@
+"""Revisions that never change, and the one name that says which of them is current.
+
+`published/<as_of>/r<N>/` is staged, hashed and renamed whole; `CURRENT` is renamed last. A reader
+sees the list of last week or of this week, complete, and never a mix.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from churn.io import bundle, page, tables
+from churn.io.workspace import Workspace
+from churn.settings import Settings
+
+log = logging.getLogger("churn")
+
+PEOPLES_FILES = ("retention_list.csv", "retention_list.xlsx", "retention_list.html", "digest.eml")
+TABLES = {"retention_list": "retention", "scores": "scores", "reasons": "reasons"}
+UNPUBLISHED = ("workspace", "engine", "debug", "params", "from_date", "to_date", "weekly", "replay")
+"""Settings that change no byte of a list, and so are not part of its manifest."""
+
+
+def publish(settings: Settings, as_of: date) -> Path:
+    """Publish what stands in the workspace for `as_of`; returns the folder of the revision.
+
+    The same content makes no new revision. Files: the list in four formats, scores, reasons, the
+    digest mail, the model card and a manifest with the sha256 and rows of each and of every input.
+    """
+    workspace = Workspace(settings.place)
+    published = settings.place / "published"
+    published.mkdir(parents=True, exist_ok=True)
+    with tables.staging(published) as staged:
+        folder = staged / "revision"
+        folder.mkdir()
+        _gather(workspace, folder, as_of)
+        manifest = _manifest(settings, workspace, folder, as_of)
+        tables.write_json(folder / "manifest.json", manifest)
+        if settings.weekly.dry_run:
+            _tell_difference(published, folder)
+            return folder
+        place = _settle(published / as_of.isoformat(), folder)
+    _point(published)
+    _tell(published, settings)
+    log.info("published %s", place)
+    return place
+
+
+def current(published: Path) -> Path | None:
+    """The folder of the current revision, or None when nothing was ever published."""
+    pointer = published / "CURRENT"
+    return published / pointer.read_text().strip() if pointer.exists() else None
+
+
+def revisions(published: Path) -> list[str]:
+    """All revisions as `<as_of>/r<N>`, the oldest first."""
+    found = [path.parent.relative_to(published) for path in published.glob("*/r*/manifest.json")]
+    ordered = sorted(found, key=lambda path: (path.parts[0], int(path.parts[1][1:])))
+    return [path.as_posix() for path in ordered if not path.parts[0].startswith(".")]
+
+
+def _gather(workspace: Workspace, folder: Path, as_of: date) -> None:
+    part = as_of.isoformat()
+    for name, table in TABLES.items():
+        path = tables.parts(workspace.folder(table), made_by=table)[part]
+        shutil.copyfile(path, folder / f"{name}.parquet")
+    for name in PEOPLES_FILES:
+        shutil.copyfile(workspace.folder("retention") / part / name, folder / name)
+    card = bundle.load(workspace.place, "champion").spec.get("card", "")
+    (folder / "card.md").write_text(card)
+
+
+def _manifest(settings: Settings, workspace: Workspace, folder: Path, as_of: date) -> dict[str, Any]:
+    """What is in a revision and what it was made from; no clock, host or registry number."""
+    part = as_of.isoformat()
+    usage = workspace.usage_facts()
+    n_scored = pq.ParquetFile(folder / "scores.parquet").metadata.num_rows
+    n_not = len(tables.read(workspace.folder("not_scored"), made_by="score", part=part))
+    configuration = {key: value for key, value in asdict(settings).items() if key not in UNPUBLISHED}
+    return {
+        "as_of": part,
+        "files": {path.name: _described(path) for path in sorted(folder.iterdir())},
+        "inputs": {
+            "deliveries": usage["deliveries"],
+            **{name: tables.fingerprint(workspace.folder(name), made_by="rollup") for name in ("daily", "late")},
+        },
+        "configuration": configuration,
+        "model_version": bundle.load(workspace.place, "champion").version,
+        "gates": {},
+        "counts": {
+            "rows": usage["rows"],
+            "active_customers": n_scored + n_not,
+            "scored": n_scored,
+            "not_scored": n_not,
+            "listed": pq.ParquetFile(folder / "retention_list.parquet").metadata.num_rows,
+        },
+    }
+
+
+def _described(path: Path) -> dict[str, Any]:
+    described: dict[str, Any] = {"sha256": tables.sha256(path)}
+    if path.suffix == ".parquet":
+        described["rows"] = pq.ParquetFile(path).metadata.num_rows
+    return described
+
+
+def _settle(week: Path, folder: Path) -> Path:
+    """Give a finished revision its number, unless the last one of the week is the same."""
+    week.mkdir(parents=True, exist_ok=True)
+    numbers = sorted(int(path.name[1:]) for path in week.glob("r*") if path.name[1:].isdigit())
+    manifest = (folder / "manifest.json").read_bytes()
+    if numbers:
+        last = week / f"r{numbers[-1]}"
+        if (last / "manifest.json").read_bytes() == manifest:
+            return last
+    for path in folder.iterdir():
+        tables.sync(path)
+    tables.sync(folder)
+    place = week / f"r{(numbers[-1] if numbers else 0) + 1}"
+    os.replace(folder, place)
+    tables.sync(week)
+    return place
+
+
+def _point(published: Path) -> None:
+    """Make the greatest `as_of` with its last revision the current one."""
+    newest = revisions(published)[-1]
+    tables.write_bytes(published / "CURRENT", f"{newest}\n".encode())
+
+
+def _tell(published: Path, settings: Settings) -> None:
+    """The status for any monitor and the page that people bookmark."""
+    listed = revisions(published)
+    now = listed[-1]
+    as_of = now.split("/")[0]
+    status = {"current": now, "as_of": as_of, "exit_code": 0, "deliveries": []}
+    tables.write_json(published / "status.json", status)
+    html = page.index_html(
+        current=now, as_of=date.fromisoformat(as_of), banner=None, revisions=list(reversed(listed))
+    )
+    tables.write_bytes(published / "index.html", html.encode())
+
+
+def _tell_difference(published: Path, folder: Path) -> None:
+    """Who would join and who would leave the list that is published now."""
+    new = set(pq.read_table(folder / "retention_list.parquet", columns=["customer_id"])["customer_id"].to_pylist())
+    place = current(published)
+    old = _members(place) if place else set()
+    log.info("dry run: %d on the list, %d new, %d leave", len(new), len(new - old), len(old - new))
+    for customer in sorted(new - old):
+        log.info("  + %s", customer)
+    for customer in sorted(old - new):
+        log.info("  - %s", customer)
+
+
+def _members(place: Path) -> set[str]:
+    path = place / "retention_list.parquet"
+    return set(pq.read_table(path, columns=["customer_id"])["customer_id"].to_pylist())
+
+
+def verify(place: Path) -> Mapping[str, Any]:
+    """The manifest of the revision at `place`, after every file was found to match it."""
+    manifest = json.loads((place / "manifest.json").read_text())
+    for name, described in manifest["files"].items():
+        found = hashlib.sha256((place / name).read_bytes()).hexdigest()
+        if found != described["sha256"]:
+            raise ValueError(f"{place / name} is not the file of its manifest")
+    return manifest

@@ -1,0 +1,247 @@
+"""MLflow, and nothing else here knows it: runs, models by alias, and what to do without them.
+
+MLflow takes three seconds to import and calls home by default, so it is imported inside the
+functions, after the environment that keeps it quiet, short of patience and free of pickle is set.
+"""
+
+import fcntl
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any, TypeVar
+
+logger = logging.getLogger("churn")
+
+T = TypeVar("T")
+
+REGISTERED = "churn"
+"""The name of the registered model."""
+
+ENVIRONMENT = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn")
+"""What a served model needs beside this package, which is not listed: a package of the same name
+on a public index would be installed in its place."""
+
+SERVED = '''"""The served model: a calibrated risk for each row of features, read from text and JSON."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+from churn.learning import models
+
+
+class Churn(mlflow.pyfunc.PythonModel):
+    def load_context(self, context):
+        text = Path(context.artifacts["booster"]).read_text()
+        spec = json.loads(Path(context.artifacts["spec"]).read_text())
+        self.model = models.from_spec(text, spec["model"])
+
+    def predict(self, context, model_input: pd.DataFrame):
+        return pd.DataFrame({"risk": models.predict(self.model, model_input)})
+
+
+mlflow.models.set_model(Churn())
+'''
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where runs go: `uri` of the tracking store and, for our own SQLite, the artifact folder."""
+
+    uri: str
+    artifacts: str | None
+    lock: Path
+    experiment: str = "churn"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one training leaves: texts and pictures by file name, flat parameters and figures.
+
+    `inputs` are the model's columns as (name, kind); `model_folder` holds booster.txt and
+    spec.json.
+    """
+
+    version: str
+    model_folder: Path
+    inputs: list[tuple[str, str]]
+    parameters: Mapping[str, Any]
+    figures: Mapping[str, float]
+    tags: Mapping[str, str]
+    description: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def store(place: Path, *, experiment: str, uri: str = "") -> Store:
+    """The store at `uri`, by default SQLite under the workspace `place`."""
+    folder = place / "mlflow"
+    if uri:
+        return Store(uri, None, folder / ".lock", experiment)
+    return Store(
+        f"sqlite:///{folder / 'mlflow.db'}",
+        (folder / "artifacts").as_uri(),
+        folder / ".lock",
+        experiment,
+    )
+
+
+def record(where: Store, run: Run) -> dict[str, str]:
+    """Log one training and register its model as `challenger`.
+
+    Returns MLflow's ids for the model's pointer; nothing when the store cannot be reached: the
+    model is safe in the workspace, and a warning says what was not recorded.
+    """
+    return _or_warn(lambda: _record(where, run), {}, "this training and its model")
+
+
+def promote(where: Store, *, to_champion: str, to_previous: str | None) -> bool:
+    """Move the aliases `champion` and `previous` to registered versions; False if it failed.
+
+    Versions are MLflow's own numbers (`mlflow_model_version` of a pointer).
+    """
+
+    def move() -> bool:
+        with _client(where) as client:
+            client.set_registered_model_alias(REGISTERED, "champion", to_champion)
+            if to_previous:
+                client.set_registered_model_alias(REGISTERED, "previous", to_previous)
+        return True
+
+    return _or_warn(move, False, "the champion's new alias")
+
+
+def _record(where: Store, run: Run) -> dict[str, str]:
+    with _client(where) as client:
+        import mlflow
+
+        with mlflow.start_run(
+            experiment_id=_experiment(client, where), run_name="train", log_system_metrics=False
+        ) as active:
+            mlflow.set_tags(
+                {**run.tags, "model_version": run.version, "mlflow.note.content": run.description}
+            )
+            mlflow.log_params({k: str(v)[:499] for k, v in run.parameters.items()})
+            mlflow.log_metrics(dict(run.figures))
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in run.files.items():
+                    (Path(folder) / name).write_bytes(content)
+                mlflow.log_artifacts(folder)
+            number = _register(client, run)
+        client.set_registered_model_alias(REGISTERED, "challenger", number)
+    return {"mlflow_run_id": active.info.run_id, "mlflow_model_version": number}
+
+
+def _register(client: Any, run: Run) -> str:
+    """Log the model without pickle (code, booster text, JSON) and return its registered number."""
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    kinds = {"number": "double", "category": "string"}
+    inputs = Schema(
+        [ColSpec(kinds[kind], name, required=kind == "number") for name, kind in run.inputs]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        code = Path(folder) / "served.py"
+        code.write_text(SERVED)
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(code),
+            artifacts={
+                "booster": str(run.model_folder / "booster.txt"),
+                "spec": str(run.model_folder / "spec.json"),
+            },
+            signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double", "risk")])),
+            pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+        )
+    if not client.search_registered_models(filter_string=f"name = '{REGISTERED}'"):
+        client.create_registered_model(REGISTERED)
+    made = client.create_model_version(
+        REGISTERED, logged.model_uri, run_id=logged.run_id, model_id=logged.model_id
+    )
+    return str(made.version)
+
+
+def _experiment(client: Any, where: Store) -> str:
+    found = client.get_experiment_by_name(where.experiment)
+    if found is not None:
+        return str(found.experiment_id)
+    return str(client.create_experiment(where.experiment, artifact_location=where.artifacts))
+
+
+@contextmanager
+def _client(where: Store) -> Iterator[Any]:
+    """An MLflow client of the store, which is brought up to date first, one process at a time."""
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    before = (mlflow.get_tracking_uri(), mlflow.get_registry_uri())
+    if where.uri.startswith("sqlite:"):
+        _upgrade(where)
+    mlflow.set_tracking_uri(where.uri)
+    mlflow.set_registry_uri(where.uri)
+    try:
+        yield mlflow.MlflowClient(where.uri, where.uri)
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+
+
+def _upgrade(where: Store) -> None:
+    """`mlflow db upgrade` under a lock: two first users at once would corrupt an empty store."""
+    from mlflow.store.db import utils
+
+    where.lock.parent.mkdir(parents=True, exist_ok=True)
+    with where.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        engine = utils.create_sqlalchemy_engine_with_retry(where.uri)
+        try:
+            utils._initialize_tables(engine) if _is_empty(engine) else utils._upgrade_db(engine)
+        finally:
+            engine.dispose()
+
+
+def _is_empty(engine: Any) -> bool:
+    from sqlalchemy import inspect
+
+    return not inspect(engine).get_table_names()
+
+
+def _or_warn(action: Callable[[], T], otherwise: T, what: str) -> T:
+    """Do `action`; when the store is down say so and go on: tracking must not cost a model.
+
+    Python warnings are off meanwhile: MLflow and SQLAlchemy warn about their own code, and what
+    concerns the user comes as an exception.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow.exceptions import MlflowException
+        from requests import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return action()
+        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            logger.warning("MLflow did not record %s: %s", what, reason)
+            return otherwise

@@ -1,0 +1,97 @@
+"""The folders of a workspace, one per step, and how their tables are opened for queries."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from churn import contracts
+from churn.io import tables
+from churn.io.engine import Relation
+from churn.retention import listing, ranking
+
+SIDES = ("customers", "subscriptions", "contacts")
+
+_ARROW = {
+    "VARCHAR": pa.string(),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """`place` is where everything is written; each table has a folder named after its step."""
+
+    place: Path
+
+    def folder(self, name: str) -> Path:
+        return self.place / name
+
+    def usage(self) -> dict[str, Relation]:
+        """The tables that a panel is built from, by the name that statements use."""
+        relations: dict[str, Relation] = {}
+        for name in ("daily", "late", *SIDES):
+            relations[name] = list(tables.parts(self.folder(name), made_by="rollup").values())
+        return relations
+
+    def usage_facts(self) -> dict[str, Any]:
+        """What the roll-up recorded: event types in order, span, what the log has."""
+        return tables.facts(self.folder("daily"), made_by="rollup")
+
+    def people(self, as_of: date) -> pd.DataFrame:
+        """What is known of each customer for display, by customer_id: the version in force."""
+        rows = tables.read(self.folder("customers"), made_by="rollup")
+        seen = rows[rows["valid_from"].isna() | (rows["valid_from"] < pd.Timestamp(as_of))]
+        newest = seen.sort_values(["customer_id", "valid_from"], na_position="first", kind="stable")
+        return newest.drop_duplicates("customer_id", keep="last").set_index("customer_id")
+
+    def contract_terms(self, as_of: date) -> pd.DataFrame:
+        """The newest known subscription of each customer at `as_of`, by customer_id."""
+        rows = tables.read(self.folder("subscriptions"), made_by="rollup")
+        day = pd.Timestamp(as_of)
+        effective = rows["valid_from"].fillna(pd.to_datetime(rows["start_date"]))
+        seen = rows.assign(effective=effective)[(effective < day) & ~(rows["loaded_at"] >= day)]
+        newest = seen.sort_values(["customer_id", "start_date", "effective"], kind="stable")
+        return newest.drop_duplicates("customer_id", keep="last").set_index("customer_id")
+
+    def last_contacts(self, as_of: date) -> dict[str, date]:
+        """The date of the last contact before `as_of` by customer."""
+        rows = tables.read(self.folder("contacts"), made_by="rollup")
+        known = rows["recorded_at"].fillna(rows["contacted_at"]) < pd.Timestamp(as_of)
+        latest = rows[known].groupby("customer_id")["contacted_at"].max()
+        return {str(customer): moment.date() for customer, moment in latest.items()}
+
+    def ranked(self, as_of: date, *, policy: ranking.Policy, horizon_days: int) -> pd.DataFrame:
+        """Every customer scored at `as_of` in the order of the list (see `ranking.ranked`)."""
+        part = as_of.isoformat()
+        scores = tables.read(self.folder("scores"), made_by="score", part=part)
+        features = tables.read(self.folder("scored"), made_by="score", part=part)
+        people, terms = self.people(as_of), self.contract_terms(as_of)
+        facts = pd.DataFrame(
+            {
+                "customer_id": features["customer_id"],
+                "tenure_days": features.get("tenure_days"),
+                "value_month": listing.value_month(features, lookback_days=ranking.LOOKBACK_DAYS),
+            }
+        )
+        rows = scores.drop(columns=["rank"]).merge(facts, on="customer_id", validate="one_to_one")
+        rows["owner"] = rows["customer_id"].map(people["owner"])
+        rows["customer_name"] = rows["customer_id"].map(people["customer_name"])
+        rows["currency"] = rows["customer_id"].map(terms["currency"])
+        return ranking.ranked(rows, policy=policy, horizon_days=horizon_days)
+
+
+def arrow_schema(table: contracts.Table) -> pa.Schema:
+    """The Arrow schema of a contract."""
+    return pa.schema([(name, _ARROW[kind]) for name, kind in table.columns.items()])
+
+
+def empty(table: contracts.Table) -> pa.Table:
+    """A table of the contract without rows, for what a source does not have."""
+    return arrow_schema(table).empty_table()

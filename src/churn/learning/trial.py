@@ -1,0 +1,85 @@
+"""A recipe on trial: fitted on early snapshots, judged on the latest, beside its rivals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+
+from churn.features.definitions import Feature
+from churn.features.labels import Definition
+from churn.learning import baselines, metrics, models, splits
+from churn.learning.models import Array, Recipe
+from churn.learning.splits import Split
+
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Figures by name of the contestant (`model` and the baselines), all on the rows of `test`.
+
+    `test` is snapshot, customer_id and label of the test rows; `risk` is the model's on them and
+    `scores` are what each contestant ranks them by.
+    """
+
+    split: Split
+    figures: dict[str, dict[str, float]]
+    test: pd.DataFrame
+    risk: Array
+    scores: dict[str, Array]
+
+
+def run(
+    rows: pd.DataFrame,
+    split: Split | None,
+    *,
+    features: Sequence[Feature],
+    recipe: Recipe,
+    list_share: float,
+) -> Trial | None:
+    """Fit on the snapshots of `split.train`, judge on those of `split.test`.
+
+    The whole recipe is judged, calibration included. None when there is no split or its training
+    rows hold too few outcomes: then there are no honest figures.
+    """
+    if split is None:
+        return None
+    train, test = at(rows, split.train), at(rows, split.test)
+    if min(train["label"].sum(), (1 - train["label"]).sum()) < models.MIN_CHURNED:
+        return None
+    rivals = baselines.fit_all(train, features=features, recipe=recipe)
+    risk = models.predict(models.fit(train, features=features, recipe=recipe), test)
+    scores = {MODEL: risk, **{name: rival.score(test) for name, rival in rivals.items()}}
+    risks = {MODEL: risk, **{name: rival.risk(test) for name, rival in rivals.items()}}
+    figures = {
+        name: metrics.evaluate(
+            test["label"].to_numpy(dtype=float),
+            scores[name],
+            snapshot=test["snapshot"],
+            list_share=list_share,
+            risk=risks[name],
+        )
+        for name in scores
+    }
+    return Trial(split, figures, test[["snapshot", "customer_id", "label"]], risk, scores)
+
+
+def latest_split(rows: pd.DataFrame, *, definition: Definition, n_test: int) -> Split | None:
+    """The split that judges on the latest snapshots of `rows` (see `splits.latest`)."""
+    return splits.latest(
+        list(rows["snapshot"].unique()),
+        n_test=n_test,
+        gap_days=definition.gap_days,
+        horizon_days=definition.horizon_days,
+    )
+
+
+def mature(panel: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `panel` whose outcome is known, snapshots as dates, in the panel's order."""
+    rows = panel[panel["label_mature"].astype(bool) & panel["label"].notna()]
+    return rows.assign(snapshot=splits.days(rows["snapshot"])).reset_index(drop=True)
+
+
+def at(rows: pd.DataFrame, snapshots: Sequence[date]) -> pd.DataFrame:
+    return rows[rows["snapshot"].isin(list(snapshots))].reset_index(drop=True)

@@ -1,0 +1,119 @@
+"""`churn features`: the panel for training at `as_of`, and for `as_of` itself."""
+
+import hashlib
+import json
+import logging
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from churn.errors import HeldBackError
+from churn.features import definitions, panel
+from churn.io import tables
+from churn.io.engine import Engine, opened, resources
+from churn.io.workspace import Workspace
+from churn.settings import Settings, feature_documents
+from churn.timeline import training_snapshots
+
+log = logging.getLogger("churn")
+
+
+def run(settings: Settings) -> None:
+    workspace = Workspace(settings.place)
+    usage = workspace.usage_facts()
+    as_of = settings.as_of_or_last(usage)
+    snapshots = _snapshots(settings, as_of, usage)
+    with opened(resources(settings.engine), workspace.usage()) as engine:
+        vocabulary = _vocabulary(engine, settings, as_of, snapshots[0], usage)
+        features = definitions.expand(
+            feature_documents(settings), vocabulary, without=settings.features.without
+        )
+        plan = panel.Plan(
+            snapshots=[*snapshots, as_of],
+            labels_known_on=as_of,
+            lookback_days=settings.features.lookback_days,
+            definition=settings.churn,
+            vocabulary=vocabulary,
+            features=features,
+            all_places=panel.places(usage["event_types"]),
+            arrival=settings.arrival(as_of),
+            has_customer_versions=usage["has_customer_versions"],
+        )
+        folder = workspace.folder("panel")
+        folder.mkdir(parents=True, exist_ok=True)
+        with tables.staging(folder) as place:
+            engine.write(panel.statement(plan), place / "panel.parquet")
+            tables.commit(folder, {"panel": place / "panel.parquet"}, keep=[], facts=_facts(plan, as_of, settings))
+    _report(folder, features)
+
+
+def _snapshots(settings: Settings, as_of: date, usage: dict[str, Any]) -> list[date]:
+    """The training snapshots that the log reaches back for."""
+    wanted = training_snapshots(
+        as_of,
+        gap_days=settings.churn.gap_days,
+        horizon_days=settings.churn.horizon_days,
+        n_snapshots=settings.train.snapshots,
+        step_days=settings.train.step_days,
+    )
+    history = settings.min_history_days()
+    first_day = date.fromisoformat(usage["first_day"])
+    snapshots = panel.usable_snapshots(wanted, first_day=first_day, min_history_days=history)
+    if not snapshots:
+        needed = settings.churn.gap_days + settings.churn.horizon_days + history
+        raise HeldBackError(
+            f"the log is too short to learn from at {as_of}",
+            got=f"a log from {first_day} on",
+            expected=f"at least {needed} days before as_of: {history} of history, then the label window",
+            next_step="choose a later as_of, or a shorter churn.horizon_days or churn.active_days",
+        )
+    if len(snapshots) < len(wanted):
+        log.info("the log reaches back for %d of %d snapshots", len(snapshots), len(wanted))
+    return snapshots
+
+
+def _vocabulary(
+    engine: Engine, settings: Settings, as_of: date, first: date, usage: dict[str, Any]
+) -> definitions.Vocabulary:
+    """Event types, roles and what else the log has, chosen from what was known at `as_of`."""
+    cut = settings.arrival(as_of).cut(as_of)
+    found = engine.table(panel.inventory(known_on=as_of, first=first, known_before=cut)).to_pylist()[0]
+    return panel.vocabulary(
+        found,
+        panel.places(usage["event_types"]),
+        windows=settings.features.windows,
+        n_event_types=settings.features.n_event_types,
+        patterns=settings.features.roles,
+        static=settings.static(usage["attributes"], has_versions=usage["has_customer_versions"]),
+    )
+
+
+def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
+    """What scoring needs to build the same columns again."""
+    features = [vars(feature) for feature in plan.features]
+    facts = {
+        "as_of": as_of.isoformat(),
+        "churn": vars(plan.definition),
+        "lookback_days": plan.lookback_days,
+        "vocabulary": vars(plan.vocabulary),
+        "event_types": plan.vocabulary.event_types,
+        "roles": plan.vocabulary.roles,
+        "arrival_hours": settings.source.arrival_hours,
+        "features": features,
+    }
+    spelled = json.dumps([features, plan.lookback_days, vars(plan.vocabulary)], sort_keys=True)
+    return facts | {"features_version": hashlib.sha256(spelled.encode()).hexdigest()[:12]}
+
+
+def _report(folder: Path, features: list[definitions.Feature]) -> None:
+    rows = tables.read(folder, made_by="features")[["snapshot", "label", "label_mature"]]
+    mature = rows[rows["label_mature"]]
+    log.info(
+        "panel: %s rows, %d snapshots, %d features in %d families; churn %.1f %% of %s mature rows",
+        f"{len(rows):,}",
+        rows["snapshot"].nunique(),
+        len(features),
+        len({feature.family for feature in features}),
+        100 * (mature["label"].mean() if len(mature) else float("nan")),
+        f"{len(mature):,}",
+    )

@@ -1,0 +1,80 @@
+"""`churn score`: the champion's calibrated risk of every active customer at `as_of`."""
+
+import logging
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from churn import contracts
+from churn.errors import HeldBackError
+from churn.features import definitions, panel
+from churn.features.labels import Definition
+from churn.io import bundle, tables
+from churn.io.bundle import Bundle
+from churn.io.engine import opened, resources
+from churn.io.workspace import Workspace
+from churn.learning import models
+from churn.settings import Settings
+
+log = logging.getLogger("churn")
+
+
+def run(settings: Settings) -> None:
+    """Write `scores/` and `scored/` (the features behind them), one part per `as_of`."""
+    workspace = Workspace(settings.place)
+    usage = workspace.usage_facts()
+    as_of = settings.as_of_or_last(usage)
+    champion = bundle.load(settings.place, "champion")
+    with opened(resources(settings.engine), workspace.usage()) as engine:
+        plan = _plan(champion, settings, as_of, usage)
+        features = engine.table(panel.statement(plan)).to_pandas()
+    if features.empty:
+        raise HeldBackError(
+            f"nobody is active at {as_of}",
+            got="no customer",
+            expected=f"customers who could churn (a customer churns who {plan.definition.in_words()})",
+            next_step="look at the log with `churn check`, or choose another as_of",
+        )
+    features = features.drop(columns=["label", "label_mature"])
+    facts = champion.spec["panel"]
+    scores = _scores(champion, features, as_of, str(facts["features_version"]))
+    for name, frame in (("scored", features), ("scores", scores)):
+        tables.write(workspace.folder(name), {as_of.isoformat(): frame}, keep=True)
+    nobody = pd.DataFrame({"as_of": [], "customer_id": [], "reason": []}, dtype="str")
+    tables.write(workspace.folder("not_scored"), {as_of.isoformat(): nobody}, keep=True)
+    log.info(
+        "scored %s customers at %s with model %s: mean risk %.2f %%",
+        f"{len(scores):,}", as_of, champion.version, 100 * scores["risk"].mean(),
+    )  # fmt: skip
+
+
+def _plan(champion: Bundle, settings: Settings, as_of: date, usage: dict[str, Any]) -> panel.Plan:
+    """The champion's own features at `as_of`: its event types and roles, not today's."""
+    facts = champion.spec["panel"]
+    return panel.Plan(
+        snapshots=[as_of],
+        labels_known_on=as_of,
+        lookback_days=facts["lookback_days"],
+        definition=Definition(**champion.spec["churn"]),
+        vocabulary=definitions.Vocabulary(**facts["vocabulary"]),
+        features=champion.features,
+        all_places=panel.places(usage["event_types"]),
+        arrival=settings.arrival(as_of),
+        has_customer_versions=usage["has_customer_versions"],
+    )
+
+
+def _scores(champion: Bundle, features: pd.DataFrame, as_of: date, version: str) -> pd.DataFrame:
+    """One row per customer, the most at risk first; ties by customer."""
+    scores = pd.DataFrame(
+        {
+            "as_of": as_of,
+            "customer_id": features["customer_id"],
+            "risk": models.predict(champion.model, features),
+            "model_version": champion.version,
+            "features_version": version,
+        }
+    ).sort_values(["risk", "customer_id"], ascending=[False, True], ignore_index=True)
+    scores["rank"] = range(1, len(scores) + 1)
+    return scores[list(contracts.SCORES.columns)]

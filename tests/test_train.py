@@ -1,0 +1,213 @@
+"""`train` and `promote` end to end on a small panel, with a real MLflow store."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import panels
+import pytest
+
+from churn.errors import ConfigurationError, HeldBackError
+from churn.io import bundle, plots, tables
+from churn.learning import models
+from churn.settings import LightGBMSettings, PromoteSettings, Settings, TrainSettings
+from churn.stages import promote, train
+
+QUICK = LightGBMSettings(n_rounds=20, num_leaves=7, min_data_in_leaf=30)
+
+
+def settings(place: Path, *, seed: int = 7, **changes) -> Settings:
+    """`tracking_uri` defaults to a store that cannot be reached: MLflow costs seconds a run."""
+    given = {"tracking_uri": "sqlite:////dev/null/none.db", "lightgbm": QUICK, **changes}
+    return Settings(workspace=str(place), seed=seed, train=TrainSettings(**given))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    panels.write(tmp_path, panels.panel())
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a champion whose training MLflow recorded."""
+    place = tmp_path_factory.mktemp("tracked")
+    panels.write(place, panels.panel())
+    train.run(settings(place, tracking_uri=""))
+    promote.run(settings(place, tracking_uri=""))
+    return place
+
+
+@pytest.fixture(scope="module")
+def store(tracked: Path):
+    import mlflow
+
+    uri = f"sqlite:///{tracked / 'mlflow' / 'mlflow.db'}"
+    return mlflow.MlflowClient(uri, uri)
+
+
+def test_the_run_says_what_was_done_and_how_well_it_went(tracked: Path, store) -> None:
+    champion = bundle.load(tracked)
+    run = store.get_run(champion.entry["mlflow_run_id"])
+    assert run.info.run_name == "train"
+    assert run.info.status == "FINISHED"
+    assert run.data.params["lightgbm.num_leaves"] == "7"
+    assert run.data.metrics["model.log_loss"] == champion.spec["test"]["figures"]["model"]["log_loss"]
+    assert run.data.metrics["longest_silent.roc_auc"] > 0.5
+    assert run.data.tags["panel_sha256"] == tables.fingerprint(tracked / "panel", made_by="features")
+    assert run.data.tags["model_version"] == champion.version
+    assert "nats per customer" in run.data.tags["mlflow.note.content"]
+    names = {f.path for f in store.list_artifacts(run.info.run_id)}
+    assert names == {
+        "calibration.png",
+        "config.yaml",
+        "feature_families.png",
+        "gain.png",
+        "model_card.md",
+    }
+
+
+def test_aliases_and_everything_else_stay_in_the_workspace(tracked: Path, store) -> None:
+    entry = bundle.load(tracked).entry
+    for alias in ("challenger", "champion"):
+        found = store.get_model_version_by_alias("churn", alias)
+        assert found.version == entry["mlflow_model_version"]
+    experiment = store.get_experiment_by_name("churn")
+    assert experiment.artifact_location.startswith((tracked / "mlflow").as_uri())
+
+
+def test_the_registered_model_predicts_the_same_without_pickle(tracked: Path) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{tracked / 'mlflow' / 'mlflow.db'}")
+    served = mlflow.pyfunc.load_model("models:/churn@champion")
+    rows = panels.panel().head(50)
+    numbers = {f.name: "float64" for f in panels.FEATURES if f.kind == "number"}
+    found = served.predict(rows[[f.name for f in panels.FEATURES]].astype(numbers))
+    assert (found["risk"] == models.predict(bundle.load(tracked).model, rows)).all()
+    stored = [p.suffix for p in (tracked / "mlflow" / "artifacts").rglob("*") if p.is_file()]
+    assert not {".pkl", ".pickle", ".cloudpickle", ".skops"} & set(stored)
+
+
+def test_a_store_that_is_down_costs_no_model(place: Path, caplog) -> None:
+    with caplog.at_level(logging.WARNING, logger="churn"):
+        train.run(settings(place))
+    assert "MLflow did not record this training" in caplog.text
+    assert bundle.load(place, "challenger").spec["base_rate"] > 0
+
+
+def test_training_twice_gives_the_same_bytes(place: Path, tmp_path_factory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    panels.write(other, panels.panel())
+    train.run(settings(place))
+    train.run(replace(settings(other), engine=replace(settings(other).engine, threads=1)))
+    assert bundle.pointer(place, "challenger") == bundle.pointer(other, "challenger")
+
+
+def test_the_specification_knows_all_that_scoring_needs(place: Path) -> None:
+    train.run(settings(place))
+    spec = bundle.load(place, "challenger").spec
+    assert spec["panel"] == {k: v for k, v in panels.facts().items() if k != "as_of"}
+    assert spec["churn"] == panels.churn()
+    assert spec["as_of"] == "2026-01-05"
+    assert len(spec["training_snapshots"]) == 6
+    assert spec["test"]["snapshots"] == ["2025-11-24", "2025-12-08"]
+    assert spec["test"]["training_snapshots"] == ["2025-09-29", "2025-10-13", "2025-10-27"]
+
+
+def test_the_log_shows_the_model_and_its_rivals(place: Path, caplog) -> None:
+    with caplog.at_level(logging.INFO, logger="churn"):
+        train.run(settings(place))
+    for title in ("| model", "| longest silent", "| biggest drop", "| tenure and contract", "| logistic"):
+        assert title in caplog.text
+
+
+def test_too_short_a_log_trains_and_says_that_nothing_was_tested(tmp_path: Path, caplog) -> None:
+    panels.write(tmp_path, panels.panel(n_snapshots=2))
+    with caplog.at_level(logging.INFO, logger="churn"):
+        train.run(settings(tmp_path))
+    assert "No test figures" in caplog.text
+    assert bundle.load(tmp_path, "challenger").spec["test"] is None
+
+
+def test_without_a_panel_the_next_step_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="churn features"):
+        train.run(settings(tmp_path))
+
+
+@pytest.mark.parametrize("change", [{"label": 0.0}, {"label": 1.0}, {"label_mature": False}])
+def test_a_panel_that_teaches_nothing_is_held_back(tmp_path: Path, change: dict) -> None:
+    panels.write(tmp_path, panels.panel().assign(**change))
+    with pytest.raises(HeldBackError) as refusal:
+        train.run(settings(tmp_path))
+    assert refusal.value.exit_code == 4
+    assert bundle.pointer(tmp_path, "challenger") is None
+
+
+def test_promote_needs_a_challenger(tmp_path: Path) -> None:
+    with pytest.raises(HeldBackError, match="no challenger model yet"):
+        promote.run(settings(tmp_path))
+
+
+def test_the_first_challenger_becomes_champion_and_the_same_one_again_is_no_news(place: Path) -> None:
+    train.run(settings(place))
+    promote.run(settings(place))
+    champion = bundle.pointer(place, "champion")
+    assert champion == bundle.pointer(place, "challenger")
+    promote.run(settings(place))
+    assert bundle.pointer(place, "champion") == champion
+    assert bundle.pointer(place, "previous") is None
+
+
+def test_a_worse_challenger_is_refused_and_a_better_one_promoted(place: Path) -> None:
+    nothing_learnt = LightGBMSettings(n_rounds=1, learning_rate=0.001)
+    train.run(settings(place, model="lightgbm", lightgbm=nothing_learnt))
+    promote.run(settings(place))
+    weak = bundle.pointer(place, "champion")
+    train.run(settings(place))
+    promote.run(settings(place))
+    strong = bundle.pointer(place, "champion")
+    assert strong["version"] != weak["version"]
+    assert bundle.pointer(place, "previous") == weak
+    train.run(settings(place, model="lightgbm", lightgbm=nothing_learnt))
+    with pytest.raises(HeldBackError, match="does not predict better") as refusal:
+        promote.run(settings(place))
+    assert "log loss on the same rows" in refusal.value.got
+    assert bundle.pointer(place, "champion") == strong
+
+    back = replace(settings(place), promote=PromoteSettings(back=True))
+    promote.run(back)
+    assert (bundle.pointer(place, "champion"), bundle.pointer(place, "previous")) == (weak, strong)
+    promote.run(back)
+    assert (bundle.pointer(place, "champion"), bundle.pointer(place, "previous")) == (strong, weak)
+
+
+def test_a_champion_that_never_saw_the_test_rows_is_scored_on_them(place: Path) -> None:
+    old = panels.panel()
+    first = sorted(old["snapshot"].unique())[:3]
+    panels.write(place, old.assign(label_mature=old["snapshot"].isin(first)))
+    train.run(settings(place))
+    promote.run(settings(place))
+    panels.write(place, old)
+    train.run(settings(place))
+    challenger, champion = bundle.load(place, "challenger"), bundle.load(place)
+    found = promote.compare(place, challenger, champion)
+    assert found.basis == "log loss on the same rows"
+    test = old[old["snapshot"].astype(str).isin(challenger.spec["test"]["snapshots"])]
+    risk = models.predict(champion.model, test)
+    expected = -np.mean(np.log(np.where(test["label"] == 1, risk, 1 - risk)))
+    assert found.champion == pytest.approx(expected)
+
+
+def test_pictures_are_the_same_bytes_every_time() -> None:
+    random = np.random.default_rng(0)
+    risk = random.random(500)
+    label = (random.random(500) < risk).astype(float)
+    scores = {"model": risk, "longest silent": random.random(500)}
+    first, second = (
+        [plots.calibration(label, risk), plots.gain(label, scores, list_share=0.02)]
+        for _ in range(2)
+    )
+    assert first == second
+    assert all(picture.startswith(b"\x89PNG") and b"matplotlib" not in picture for picture in first)
