@@ -72,7 +72,7 @@ def test_aliases_and_everything_else_stay_in_the_workspace(tracked: Path, store)
     entry = bundle.load(tracked).entry
     for alias in ("challenger", "champion"):
         found = store.get_model_version_by_alias("churn", alias)
-        assert found.version == entry["mlflow_model_version"]
+        assert str(found.version) == entry["mlflow_model_version"]
     experiment = store.get_experiment_by_name("churn")
     assert experiment.artifact_location.startswith((tracked / "mlflow").as_uri())
 

@@ -48,10 +48,10 @@ def readable(
     if not target.exists():
         with tables.staging(target.parent) as place:
             made = _converted(path, local, declared, place=place, source=source, engine=engine)
-            tables.write_json(target.with_suffix(".json"), made.facts)
+            tables.write_json(target.with_suffix(".parquet.json"), made.facts)
             tables.sync(made.typed)
             os.replace(made.typed, target)
-    facts = tables.read_json(target.with_suffix(".json"))
+    facts = tables.read_json(target.with_suffix(".parquet.json"))
     reading = Reading(
         tuple((name, Column(name, "typed")) for name in facts["columns"]),
         timezone=source.timezone or "UTC",

@@ -175,11 +175,11 @@ _FORMATS: dict[str, dict[str, Any]] = {
     "text": {"num_format": "@"},
     "wrap": {"num_format": "@", "text_wrap": True},
     "choice": {"num_format": "@"},
-    "date": {"num_format": "d mmm yyyy", "align": "left"},
+    "date": {"num_format": "d mmm yyyy", "align": "center"},
     "share": {"num_format": "[<0.0995]0.0%;0%", "align": "right"},
     "change": {"num_format": '+0%;-0%;"–"', "align": "right"},
     "times": {"num_format": '[<9.95]0.0"×";0"×"', "align": "right"},
-    "money": {"num_format": "#,##0", "align": "right"},
+    "money": {"num_format": "#,##0", "align": "right", "indent": 1},
 }
 
 

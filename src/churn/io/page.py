@@ -66,17 +66,19 @@ def index_html(
         current=quote(current) if current else None,
         as_of=wording.day(as_of),
         banner=wording.visible(banner) if banner else None,
-        revisions=[_revision(name) for name in revisions if name != current],
+        revisions=[_revision(name, revisions) for name in revisions if name != current],
         style=Markup(style),
         policy=_policy(style),
     )
 
 
-def _revision(name: str) -> dict[str, str]:
+def _revision(name: str, revisions: list[str]) -> dict[str, str]:
+    """The link to a list and its words; the revision is named where a date has several."""
     found = re.fullmatch(r"(\d{4}-\d{2}-\d{2})/r(\d+)", name)
-    words = wording.visible(name)
-    if found:
-        words = wording.day(found[1]) + (f", revision {found[2]}" if found[2] != "1" else "")
+    if not found:
+        return {"href": quote(name), "words": wording.visible(name)}
+    is_only = sum(other.startswith(f"{found[1]}/") for other in revisions) == 1
+    words = wording.day(found[1]) + ("" if is_only else f", revision {found[2]}")
     return {"href": quote(name), "words": words}
 
 
@@ -125,6 +127,8 @@ def _spoken(facts: dict[str, str]) -> dict[str, str]:
 
 def _tiles(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """The three figures above the table: number and words."""
+    if not rows:
+        return []
     n_leave = expected_leavers(rows)
     tiles = [
         (f"{len(rows):,}", "customer to contact" if len(rows) == 1 else "customers to contact"),
@@ -307,7 +311,7 @@ def _facts(row: dict[str, Any]) -> list[tuple[str, str]]:
         "Suggested play": wording.text(row["suggested_play"]),
         "Owner": _owner(row),
         "Risk in 8 weeks": wording.percent(row["risk_8w"]),
-        "Change since the last list": f"{change} points" if change else wording.DASH,
+        "Change since the last list": change or wording.DASH,
         "Value a month": wording.money(row["value_month"], row["currency"]),
         "Last contact": wording.day(row["last_contact"]),
         "Confidence": wording.text(row["confidence"]),

@@ -6,29 +6,25 @@ is rescanned that has not changed, except that event ids are compared over all d
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as compute
 
 from churn.errors import ConfigurationError, InputError
-from churn.io import convert, listing, side_tables as sides, tables
-from churn.io.convert import Readable
+from churn.io import convert, listing, side_tables as sides
 from churn.io.engine import Engine, Resources, opened
+from churn.io.index import Content, Entry, Index
 from churn.io.listing import Delivery
 from churn.settings import SourceSettings
 from churn.timeline import Arrival
 from churn.usage import events, quality
 from churn.usage.events import Reading, Rules
-
-VERSION = 1
-"""Of what the index holds; another one means that everything is read again."""
 
 MAX_REJECTS = 100_000
 """How many refused rows of one delivery are kept for a person to look at; all are counted."""
@@ -52,34 +48,6 @@ class Account:
     duplicate: int
     excluded: int
     refused: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is remembered of one content, before duplicates: `months` are good rows by month."""
-
-    read: int
-    excluded: int
-    refused: int
-    unknown: int
-    months: Mapping[str, int]
-    first_ts: str | None
-    last_ts: str | None
-
-
-@dataclass(frozen=True)
-class Content:
-    """One content among the deliveries: the first path that holds it, and how to scan it."""
-
-    path: str
-    sha256: str
-    file: Readable
-    entry: Entry
-    dropped: tuple[int, ...] = ()
-
-    @property
-    def is_spotless(self) -> bool:
-        return not (self.dropped or self.entry.refused or self.entry.excluded)
 
 
 @dataclass(frozen=True)
@@ -155,25 +123,333 @@ def take_in(
     refused rows in one; then the index stays as it was.
     """
     cache = cache or workspace / "deliveries"
-    found = deliveries(source, workspace=workspace, cache=cache)
+    _refuse_unknown_formats(source)
     pattern = listing.patterns(source, workspace=workspace)["events"]
-    customers = sides.known_customers(source, workspace=workspace, cache=cache)
-    memory = _Memory(cache, pattern=pattern, reading=_reading_of(source, customers is not None))
-    listing.refuse_vanished(memory.paths, found, index=memory.index)
-    rules = Rules({k: tuple(v) for k, v in source.exclude.items()}, customers is not None)
+    found = listing.listed(pattern, key="source.events", cache=cache)
+    index = Index(cache, pattern=pattern, source=source)
+    listing.refuse_vanished(index.paths, found, index=index.path)
+    known = sides.known_customers(source, workspace=workspace, cache=cache)
+    rules = Rules({name: tuple(globs) for name, globs in source.exclude.items()}, known is not None)
     with opened(resources) as engine:
-        if customers is not None:
-            engine.bind("known_customers", customers)
-            memory.meet_customers(engine.table(events.hashes_of_known()))
-        contents, rejects = _contents(found, source, rules=rules, memory=memory, engine=engine)
-        _refuse_unusable(contents, arrival=arrival)
-        if arrival.known_at is not None and arrival.as_of is None:
-            arrival = replace(arrival, as_of=_span(contents)[1].date())
+        if known is not None:
+            engine.bind("known_customers", known)
+        index.meet(engine.table(events.known_hashes()) if known is not None else None)
+        contents = _contents(found, source, rules=rules, index=index, engine=engine)
+        rejects = _rejects(contents, index)
+        _refuse_too_many(_accounts(found, contents, None), rejects, share=max_rejected_share)
+        arrival = _completed(arrival, contents)
         losers = _losers(contents, rules=rules, arrival=arrival, engine=engine)
-    contents = _without(contents, losers)
-    rejects = _all_rejects(rejects, losers)
-    accounts = _accounts(found, contents, losers)
-    _refuse_too_many(accounts, rejects, max_rejected_share=max_rejected_share, source=source)
-    intake = _intake(accounts, contents, rejects, arrival=arrival, rules=rules, memory=memory, losers=losers, customers=customers, resources=resources)
-    memory.keep(found, contents)
+        contents = _without(contents, losers)
+        rejects = _with_conflicts(rejects, losers)
+        accounts = _accounts(found, contents, losers)
+        _refuse_too_many(accounts, rejects, share=max_rejected_share)
+        first, last = _span(contents)
+        intake = Intake(
+            accounts=accounts,
+            rejects=rejects,
+            months=_months(contents, arrival=arrival, index=index),
+            first_day=first.date(),
+            last_day=last.date(),
+            last_ts=last,
+            has_loaded_at=_has(contents, "loaded_at"),
+            has_user_id=_has(contents, "user_id"),
+            arrival=arrival,
+            contents=contents,
+            rules=rules,
+            known_customers=known,
+        )
+        if any(not content.has_duplicates_only for content in contents):
+            intake = _with_exact_span(intake, engine)
+    index.keep(found, contents)
     return intake
+
+
+def _refuse_unknown_formats(source: SourceSettings) -> None:
+    """Raise `ConfigurationError` for a time zone or a time format that nobody knows."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(source.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(
+            "source.timezone is not a time zone",
+            got=str(source.timezone),
+            expected="a name of the IANA database",
+            next_step="set source.timezone=Europe/Berlin, for example",
+        ) from error
+    if source.ts_format in ("iso", "epoch_s", "epoch_ms"):
+        return
+    moment = datetime(2001, 2, 3, 4, 5, 6)
+    try:
+        is_format = "%" in source.ts_format and bool(
+            datetime.strptime(moment.strftime(source.ts_format + " %Y"), source.ts_format + " %Y")
+            if "%Y" not in source.ts_format
+            else datetime.strptime(moment.strftime(source.ts_format), source.ts_format)
+        )
+    except ValueError:
+        is_format = "%z" in source.ts_format
+    if not is_format:
+        raise ConfigurationError(
+            "source.ts_format is not a format of times",
+            got=source.ts_format,
+            expected="iso, epoch_s, epoch_ms, or a strptime format",
+            next_step="set source.ts_format='%d.%m.%Y %H:%M:%S', for example",
+        )
+
+
+def _contents(
+    found: Sequence[Delivery],
+    source: SourceSettings,
+    *,
+    rules: Rules,
+    index: Index,
+    engine: Engine,
+) -> tuple[Content, ...]:
+    """Every content once, under the first path that holds it; what is new is judged now."""
+    firsts = {delivery.sha256: delivery for delivery in reversed(found)}
+    contents = [
+        Content(
+            delivery.path,
+            delivery.sha256,
+            convert.readable(
+                delivery.path,
+                delivery.local,
+                target=index.converted(delivery.sha256),
+                source=source,
+                engine=engine,
+            ),
+            index.entry(delivery.sha256),
+        )
+        for delivery in sorted(firsts.values(), key=lambda delivery: delivery.path)
+    ]
+    fresh = [content for content in contents if content.entry is None]
+    entries = _judged(fresh, rules=rules, index=index, engine=engine)
+    return tuple(
+        replace(content, entry=entries.get(content.sha256, content.entry)) for content in contents
+    )
+
+
+def _judged(
+    contents: Sequence[Content], *, rules: Rules, index: Index, engine: Engine
+) -> dict[str, Entry]:
+    """Entries of contents never seen before; their refused rows are kept beside the index."""
+    entries: dict[str, Entry] = {}
+    for reading, group in _groups(contents):
+        engine.bind("raw", [content.file.place for content in group], row_numbers=True)
+        rows = engine.table(events.tally(reading, rules)).to_pylist()
+        for place, content in enumerate(group):
+            own = [row for row in rows if row["file_no"] == place]
+            entries[content.sha256] = Entry.of(own, n_skipped=content.file.n_skipped)
+        dirty = [content for content in group if entries[content.sha256].refused]
+        if dirty:
+            engine.bind("raw", [content.file.place for content in dirty], row_numbers=True)
+            found = engine.table(events.rejected(reading, rules, limit=MAX_REJECTS)).to_pandas()
+            for place, content in enumerate(dirty):
+                index.keep_rejects(content.sha256, found[found["file_no"] == place])
+    return entries
+
+
+def _groups(
+    contents: Sequence[Content], *, by_cleanness: bool = False
+) -> list[tuple[Reading, list[Content]]]:
+    """Contents that one scan can read together; with `by_cleanness`, spotless ones apart."""
+    groups: dict[tuple[str, bool], list[Content]] = {}
+    for content in contents:
+        is_apart = by_cleanness and not content.is_spotless
+        key = (f"{content.file.signature} {content.file.reading}", is_apart)
+        groups.setdefault(key, []).append(content)
+    return [(group[0].file.reading, group) for group in groups.values()]
+
+
+def _completed(arrival: Arrival, contents: Sequence[Content]) -> Arrival:
+    """`arrival`, with the default `as_of` where `known_at` needs one."""
+    if arrival.known_at is None:
+        return arrival
+    if not _has(contents, "loaded_at"):
+        raise ConfigurationError(
+            "known_at needs a log that says when rows arrived",
+            got="no column loaded_at in the log",
+            expected="loaded_at, the time at which a row was loaded",
+            next_step="leave known_at out, or set source.columns.loaded_at=NAME",
+        )
+    return arrival if arrival.as_of else replace(arrival, as_of=_span(contents)[1].date())
+
+
+def _has(contents: Sequence[Content], name: str) -> bool:
+    return any(content.file.reading.column(name) for content in contents)
+
+
+def _losers(
+    contents: Sequence[Content], *, rules: Rules, arrival: Arrival, engine: Engine
+) -> pd.DataFrame:
+    """Rows that lose their event_id to another row (see `events.resolved`)."""
+    with_ids = [content for content in contents if content.file.reading.column("event_id")]
+    groups = _groups(with_ids)
+    hashes = _repeated_hashes(groups, engine)
+    if not len(hashes):
+        return pd.DataFrame(columns=["path", "row", "line", "day", "event_id", "is_duplicate"])
+    engine.bind("repeated", pa.table({"h": hashes}))
+    found = []
+    for reading, group in groups:
+        engine.bind("raw", [content.file.place for content in group], row_numbers=True)
+        rows = engine.table(events.rivals(reading, rules, arrival=arrival))
+        paths = pa.array([content.path for content in group], pa.string())
+        found.append(rows.append_column("path", paths.take(rows["file_no"])))
+    engine.bind("rivals", pa.concat_tables(found))
+    return engine.table(events.resolved()).to_pandas()
+
+
+def _repeated_hashes(
+    groups: Sequence[tuple[Reading, Sequence[Content]]], engine: Engine
+) -> np.ndarray:
+    """Hashes of event ids that occur more than once over all groups, in bounded memory."""
+    n_rows = sum(content.file.n_rows for _, group in groups for content in group)
+    n_parts = 1 + n_rows // HASHES_AT_ONCE
+    repeated = []
+    for part in range(n_parts):
+        some = [np.empty(0, dtype=np.uint64)]
+        for reading, group in groups:
+            engine.bind("raw", [content.file.place for content in group], row_numbers=True)
+            some.append(engine.table(events.id_hashes(reading, part=part, n_parts=n_parts))["h"].to_numpy())
+        repeated.append(events.repeated(np.concatenate(some)))
+    return np.concatenate(repeated)
+
+
+def _without(contents: Sequence[Content], losers: pd.DataFrame) -> tuple[Content, ...]:
+    """`contents`, each with the rows it loses."""
+    by_path = dict(tuple(losers.groupby("path")))
+    changed = []
+    for content in contents:
+        lost = by_path.get(content.path)
+        if lost is not None:
+            months = Counter(pd.to_datetime(lost["day"]).dt.strftime("%Y-%m"))
+            content = replace(
+                content,
+                dropped=tuple(int(row) for row in lost["row"]),
+                lost_months=dict(months),
+                has_duplicates_only=bool(lost["is_duplicate"].all()),
+            )
+        changed.append(content)
+    return tuple(changed)
+
+
+def _rejects(contents: Sequence[Content], index: Index) -> pd.DataFrame:
+    """All refused rows of `contents`: `REJECTS`, in the order of files and lines."""
+    frames = [
+        index.rejects(content.sha256).assign(file=content.path)
+        for content in contents
+        if content.entry.refused
+    ]
+    empty = pd.DataFrame({name: pd.Series(dtype=_REJECT_TYPES[name]) for name in REJECTS})
+    return pd.concat(frames)[list(REJECTS)].reset_index(drop=True) if frames else empty
+
+
+_REJECT_TYPES = {"file": "str", "line": "int64", "column": "str", "value": "str", "reason": "str"}
+
+
+def _with_conflicts(rejects: pd.DataFrame, losers: pd.DataFrame) -> pd.DataFrame:
+    conflicts = losers[~losers["is_duplicate"].astype(bool)]
+    if conflicts.empty:
+        return rejects
+    more = pd.DataFrame(
+        {
+            "file": conflicts["path"],
+            "line": conflicts["line"],
+            "column": "event_id",
+            "value": conflicts["event_id"],
+            "reason": events.CONFLICT,
+        }
+    )
+    every = pd.concat([rejects, more]) if len(rejects) else more
+    return every.sort_values(["file", "line"], kind="stable", ignore_index=True)
+
+
+def _accounts(
+    found: Sequence[Delivery], contents: Sequence[Content], losers: pd.DataFrame | None
+) -> tuple[Account, ...]:
+    """One account per delivery; a second name of the same content reads nothing."""
+    lost = Counter() if losers is None else Counter(zip(losers["path"], losers["is_duplicate"], strict=True))
+    by_path = {content.path: content for content in contents}
+    accounts = []
+    for delivery in found:
+        content = by_path.get(delivery.path)
+        if content is None:
+            accounts.append(Account(delivery.path, delivery.sha256, 0, 0, 0, 0, 0))
+            continue
+        entry, duplicate = content.entry, lost[delivery.path, True]
+        refused = entry.refused + lost[delivery.path, False]
+        used = entry.read - entry.excluded - duplicate - refused
+        accounts.append(
+            Account(
+                delivery.path, delivery.sha256, entry.read, used, duplicate, entry.excluded, refused
+            )
+        )
+    return tuple(accounts)
+
+
+def _refuse_too_many(accounts: Sequence[Account], rejects: pd.DataFrame, *, share: float) -> None:
+    """Raise `InputError` for the first delivery with more than `share` of its rows refused."""
+    for account in accounts:
+        if account.refused <= share * account.read:
+            continue
+        of_file = rejects[rejects["file"] == account.path]
+        first = of_file.sort_values("line", kind="stable").iloc[0]
+        rest = f" and {account.refused - 1} more" if account.refused > 1 else ""
+        raise InputError(
+            f"{account.path} line {first['line']} column {first['column']}: {first['reason']}",
+            got=f"{quality.shown(first['value'])}{rest}: {account.refused} of {account.read} rows refused",
+            expected=f"at most {share:.3%} of a file (rollup.max_rejected_share={share:g})",
+            next_step=quality.likely_cause(first["column"], first["value"], first["reason"]),
+        )
+
+
+def _span(contents: Sequence[Content]) -> tuple[datetime, datetime]:
+    """First and last time of a good row. Raises `InputError` when there is none at all."""
+    firsts = [content.entry.first_ts for content in contents if content.entry.first_ts]
+    lasts = [content.entry.last_ts for content in contents if content.entry.last_ts]
+    if not firsts:
+        raise InputError(
+            "the log has no usable event",
+            got=f"{sum(content.entry.read for content in contents)} rows read, none of them used",
+            expected="at least one event",
+            next_step="run `churn check` to see what was refused or excluded, and why",
+        )
+    return datetime.fromisoformat(min(firsts)), datetime.fromisoformat(max(lasts))
+
+
+def _with_exact_span(intake: Intake, engine: Engine) -> Intake:
+    """Refused twins may have held the first or the last place: look at what is used."""
+    intake.bind(engine, None)
+    row = engine.table(events.span()).to_pylist()[0]
+    first, last = row["first_ts"], row["last_ts"]
+    return replace(intake, first_day=first.date(), last_day=last.date(), last_ts=last)
+
+
+def _months(contents: Sequence[Content], *, arrival: Arrival, index: Index) -> dict[str, str]:
+    """A fingerprint for each month with used rows: it changes when one of its rows may have."""
+    counts: dict[str, list[object]] = {}
+    n_used: Counter[str] = Counter()
+    for content in sorted(contents, key=lambda content: content.sha256):
+        lost = content.lost_months
+        for month, n in content.entry.months.items():
+            n_used[month] += n - lost.get(month, 0)
+            dropped = content.dropped if month in lost else ()
+            known = index.customers if content.entry.unknown else ""
+            counts.setdefault(month, []).append([content.sha256, n, dropped, known])
+    rule = [index.reading, arrival.hours, *_special(arrival)]
+    return {
+        month: hashlib.sha256(json.dumps([rule, counts[month]]).encode()).hexdigest()
+        for month in sorted(counts)
+        if n_used[month]
+    }
+
+
+def _special(arrival: Arrival) -> list[str]:
+    return [str(arrival.known_at), str(arrival.as_of)] if arrival.known_at else []
+
+
+def _dropped(group: Sequence[Content]) -> pa.Table:
+    """The rows that `group` loses: file_no (place in the group) and row."""
+    numbers = [place for place, content in enumerate(group) for _ in content.dropped]
+    rows = [row for content in group for row in content.dropped]
+    return pa.table({"file_no": pa.array(numbers, pa.int64()), "row": pa.array(rows, pa.int64())})

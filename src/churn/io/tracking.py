@@ -193,16 +193,10 @@ def _client(where: Store) -> Iterator[Any]:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    before = (mlflow.get_tracking_uri(), mlflow.get_registry_uri())
     if where.uri.startswith("sqlite:"):
         _upgrade(where)
     mlflow.set_tracking_uri(where.uri)
-    mlflow.set_registry_uri(where.uri)
-    try:
-        yield mlflow.MlflowClient(where.uri, where.uri)
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+    yield mlflow.MlflowClient(where.uri, where.uri)
 
 
 def _upgrade(where: Store) -> None:

@@ -79,10 +79,11 @@ def percent(share: Any) -> str:
 
 
 def points(change: Any) -> str:
-    """A change of a share in percentage points: `+6`, `−3`; nothing when it rounds to nought."""
+    """A change of a share: `+6 points`, `−1 point`; nothing when it rounds to nought."""
     if missing(change) or round(100 * float(change)) == 0:
         return ""
-    return f"{100 * float(change):+.0f}".replace("-", "−")
+    figure = f"{100 * float(change):+.0f}"
+    return f"{figure} point{'s' if figure[1:] != '1' else ''}".replace("-", "−")
 
 
 def sign(currency: Any) -> str:

@@ -377,10 +377,23 @@ def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") ->
     """)
 
 
-def id_hashes(reading: Reading, *, raw: str = "raw") -> exp.Expression:
-    """A 64-bit hash of every event_id that is given."""
+def id_hashes(
+    reading: Reading, *, part: int = 0, n_parts: int = 1, raw: str = "raw"
+) -> exp.Expression:
+    """A 64-bit hash of every event_id that is given; of those in `part` of `n_parts`."""
     name = _optional(reading, "event_id")
-    return _query(f"SELECT HASH({name}) AS h FROM {raw} WHERE NOT {name} IS NULL")
+    some = f" AND HASH({name}) % {n_parts} = {part}" if n_parts > 1 else ""
+    return _query(f"SELECT HASH({name}) AS h FROM {raw} WHERE NOT {name} IS NULL{some}")
+
+
+def known_hashes() -> exp.Expression:
+    """A hash of every customer in table `known_customers`, ascending."""
+    return _query("SELECT HASH(customer_id) AS h FROM known_customers ORDER BY 1")
+
+
+def span() -> exp.Expression:
+    """The first and the last `ts` of `clean_events`."""
+    return _query("SELECT MIN(ts) AS first_ts, MAX(ts) AS last_ts FROM clean_events")
 
 
 def repeated(hashes: np.ndarray) -> np.ndarray:

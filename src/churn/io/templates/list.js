@@ -8,6 +8,7 @@
   const panel = document.getElementById("panel");
   const search = document.getElementById("q");
   const sorter = document.getElementById("sort");
+  const more = document.getElementById("more");
   const filters = [...document.querySelectorAll("[data-filter]")];
   const heads = [...table.querySelectorAll("th[data-sort]")];
   const items = [...body.rows].map((tr) => {
@@ -73,6 +74,7 @@
       );
     }
     for (const select of filters) select.classList.toggle("on", select.value !== "");
+    if (more) more.textContent = wanted.length ? `Filters (${wanted.length})` : "Filters";
     document.getElementById("clear").hidden = !words.length && !wanted.length;
     tell();
   }
@@ -311,6 +313,11 @@
   for (const item of items) item.opener.disabled = false;
   for (const select of filters) select.addEventListener("change", change);
   search.addEventListener("input", change);
+  if (more) {
+    more.addEventListener("click", () => {
+      more.setAttribute("aria-expanded", String(search.form.classList.toggle("all")));
+    });
+  }
   sorter.addEventListener("change", () => choose(...sorter.value.split(":")));
   search.form.addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("clear").addEventListener("click", () => {
