@@ -39,17 +39,22 @@ def test_what_was_saved_is_loaded_bit_by_bit(place: Path) -> None:
 def test_there_is_no_pickle(place: Path) -> None:
     files = sorted(p.name for p in (place / "models" / bundle.load(place).version).iterdir())
     assert files[0] == "booster.txt"
-    assert files[1].startswith("record.") and files[1].endswith(".json")
+    assert files[1].startswith("record.")
+    assert files[1].endswith(".json")
     assert files[2:] == ["spec.json"]
 
 
 def test_the_version_hangs_on_what_decides_predictions_alone(tmp_path: Path) -> None:
     version = save(tmp_path, log_loss=0.1)["version"]
-    assert len(version) == 12 and int(version, 16) >= 0
+    assert len(version) == 12
+    assert int(version, 16) >= 0
     assert save(tmp_path, log_loss=0.2)["version"] == version
     other = {**DECISIVE, "panel": {"lookback_days": 364, "roles": {}}}
     assert save(tmp_path, decisive=other)["version"] != version
-    assert save(tmp_path, decisive={**DECISIVE, "churn": panels.churn(gap_days=7)})["version"] != version
+    assert (
+        save(tmp_path, decisive={**DECISIVE, "churn": panels.churn(gap_days=7)})["version"]
+        != version
+    )
 
 
 def test_training_the_same_model_again_does_not_touch_the_champion(place: Path) -> None:

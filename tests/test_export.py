@@ -15,6 +15,7 @@ from datetime import date, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
@@ -325,7 +326,9 @@ def test_csv_never_guards_a_negative_number() -> None:
 
 
 def test_csv_writes_counts_without_a_point_and_missing_as_empty() -> None:
-    rows = sample(2).rows.assign(weeks_on_list=[2.0, float("nan")], last_contact=pd.NaT)
+    rows = sample(2).rows.assign(
+        weeks_on_list=[2.0, float("nan")], last_contact=pd.Series([pd.NaT] * 2)
+    )
     first, second = read_csv(csv_bytes(rows))
     assert (first["weeks_on_list"], second["weeks_on_list"]) == ("2", "")
     assert first["last_contact"] == ""
@@ -415,7 +418,7 @@ def test_page_lists_every_row_in_order_in_plain_html() -> None:
     assert [row["data-row"] for row in ranks] == [str(k) for k in range(60)]
     assert page.attributes("html") == [{"lang": "en"}]
     text = " ".join(page.texts)
-    assert "60" in text and "customers to contact" in text
+    assert "customers to contact" in text
     assert wording.percent(listing.rows["risk"][0]) in text
     assert listing.rows["reason_1"][0] in text
 
@@ -495,6 +498,26 @@ def test_page_shows_missing_values_as_a_dash() -> None:
     assert not re.search(r"\b(None|nan|NaN|NaT)\b", text)
     assert workbook_bytes(listing)
     assert digest_eml(listing, sender="a@b.example", recipient="c@d.example")
+
+
+def test_page_takes_the_types_that_pandas_and_numpy_make() -> None:
+    listing = sample(2)
+    rows = listing.rows.assign(
+        rank=np.array([1, 2]),
+        risk=pd.Series([np.float64(0.5), np.float32(0.25)], dtype=object),
+        weeks_on_list=[2.0, float("nan")],
+        act_before=pd.to_datetime(["2026-01-19", "2026-01-12"]),
+        owner=pd.Series(["Anna", pd.NA], dtype="string"),
+    )
+    detail = Detail(weeks=WEEKS, activity=list(np.arange(26) % 8), events=list(np.arange(26)))
+    details = dict.fromkeys(rows["customer_id"], detail)
+    page = Page(page_html(replace(listing, rows=rows, details=details)))
+    first = json.loads(page.scripts[0])["rows"][0]
+    assert (first["sort"]["risk"], first["usual"]) == (0.5, [3.0, 11.0])
+    assert ["Weeks on the list", "2"] in first["facts"]
+    assert "19 Jan 2026" in " ".join(page.texts)
+    assert workbook_bytes(replace(listing, rows=rows))
+    assert csv_bytes(rows)
 
 
 def test_colours_meet_aa_in_light_and_dark() -> None:

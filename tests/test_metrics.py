@@ -30,9 +30,7 @@ def test_figures_agree_with_scikit_learn(case) -> None:
     assert found["precision_at_list"] == pytest.approx(reference.precision_score(label, chosen))
     assert found["recall_at_list"] == pytest.approx(reference.recall_score(label, chosen))
     assert found["f1_at_list"] == pytest.approx(reference.f1_score(label, chosen))
-    assert found["accuracy_at_half"] == pytest.approx(
-        reference.accuracy_score(label, risk >= 0.5)
-    )
+    assert found["accuracy_at_half"] == pytest.approx(reference.accuracy_score(label, risk >= 0.5))
     assert found["calibration_ratio"] == pytest.approx(risk.mean() / label.mean())
 
 

@@ -120,7 +120,10 @@ def test_calibration_finds_slope_and_intercept() -> None:
     raw = random.normal(0, 2, 50_000)
     label = (random.random(50_000) < models.sigmoid(-1 + 0.5 * raw)).astype(float)
     found = models.fit_calibration(label, raw)
-    assert (found.slope, found.intercept) == (pytest.approx(0.5, abs=0.03), pytest.approx(-1, abs=0.04))
+    assert (found.slope, found.intercept) == (
+        pytest.approx(0.5, abs=0.03),
+        pytest.approx(-1, abs=0.04),
+    )
 
 
 def test_calibration_never_turns_the_ranking_round() -> None:
@@ -158,7 +161,10 @@ def test_baselines_rank_as_their_names_say() -> None:
     fitted = baselines.fit_all(ROWS, features=panels.FEATURES, recipe=RECIPE)
     assert set(fitted) == set(baselines.TITLES) - {"model"}
     silent = fitted["longest_silent"].score(ROWS.assign(recency_days=ROWS["recency_days"]))
-    assert (np.argsort(-silent, kind="stable")[:5] == ROWS["recency_days"].to_numpy().argsort(kind="stable")[::-1][:5]).any()
+    assert (
+        np.argsort(-silent, kind="stable")[:5]
+        == ROWS["recency_days"].to_numpy().argsort(kind="stable")[::-1][:5]
+    ).any()
     drop = fitted["biggest_drop"].score(pd.DataFrame({"n_events_trend_28d": [0.1, 1.0, 3.0, None]}))
     assert drop[0] > drop[1] == drop[3] > drop[2]
     for baseline in fitted.values():
@@ -176,7 +182,8 @@ def test_a_trial_judges_model_and_rivals_on_rows_they_never_saw() -> None:
     # what happens on the test snapshots teaches nothing: other labels there, same predictions
     other = ROWS.assign(label=ROWS["label"].where(~ROWS["snapshot"].isin(split.test), 1.0))
     again = trial.run(other, split, features=panels.FEATURES, recipe=RECIPE, list_share=0.02)
-    assert again is not None and (again.risk == found.risk).all()
+    assert again is not None
+    assert (again.risk == found.risk).all()
 
 
 def test_without_a_split_there_are_no_figures() -> None:

@@ -3,241 +3,172 @@
 import importlib
 import logging
 import os
-import re
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from churn import commands
+from churn.conf_tree import CONF
 from churn.errors import ChurnError, ConfigurationError, nearest
 
-COMMANDS = {
-    "simulate": "writes the demo product's usage logs",
-    "check": "reports what is in a log and changes nothing",
-    "rollup": "takes in what the source holds now, updates the daily roll-up",
-    "features": "builds the panel for training and for `as_of`",
-    "train": "baselines and models, calibration, MLflow run, registers a challenger",
-    "promote": "moves the champion to the challenger, or says why not",
-    "score": "calibrated risk of every active customer",
-    "explain": "reasons for who is listed (or customer=ID) and global importance",
-    "retain": "the retention list",
-    "config": "writes the resolved configuration that `dvc repro` depends on",
-    "run": "the whole path once, from logs to a list",
-    "weekly": "the production job: new logs, champion, published list",
-    "replay": "from= to=: past weeks as if live",
-    "status": "exits 0 while the current list is fresh, 4 when it is too old",
-    "completion": "prints a completion script for bash or zsh",
-}
-FLOWS = ("run", "weekly", "replay")
-RENAMED = {"from": "from_date", "to": "to_date"}
-"""`from` is a word of Python's own, so the settings keep it under another name."""
+if TYPE_CHECKING:
+    from churn.overrides import Words
+    from churn.settings import Settings
+
+log = logging.getLogger("churn")
+
+DEBUG = ("debug=true", "debug=True", "debug=1", "debug=yes", "debug=on")
+HELP = ("--help", "-h", "help")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with the contract's exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    is_debugged = any(word in DEBUG for word in words)
+    _log_plainly()
     try:
-        sys.exit(_run(words))
+        _run(words)
+        sys.exit(0)
     except ChurnError as error:
-        if "debug=true" in words:
+        if is_debugged:
             raise
-        logging.getLogger("churn").error("%s", error)
+        log.error("%s", error)
         sys.exit(error.exit_code)
-    except MemoryError:
-        sys.exit("the machine has no memory left: give it more, or lower engine.memory_limit")
-    except OSError as error:
-        if "debug=true" in words:
+    except KeyboardInterrupt:
+        log.error("stopped")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (MemoryError, OSError) as error:
+        if is_debugged:
             raise
-        logging.getLogger("churn").error("the machine failed: %s", error)
+        more = "more memory, or a lower engine.memory_limit"
+        reason = f"{more} is needed" if isinstance(error, MemoryError) else error
+        log.error("the machine failed: %s", reason)
         sys.exit(1)
 
 
-def _run(words: list[str]) -> int:
-    _log_plainly()
-    if not words or words[0] in ("--help", "-h", "help"):
-        sys.stdout.write(_help())
-        return 0
+def _run(words: list[str]) -> None:
+    if not words or words[0] in HELP:
+        sys.stdout.write(commands.overview())
+        return
+    if words[0] == "--version":
+        sys.stdout.write(f"churn {version('churn')}\n")
+        return
     command, rest = words[0], words[1:]
-    if command not in COMMANDS:
+    if command not in commands.COMMANDS:
         raise ConfigurationError(
             "there is no such command",
             got=command,
-            expected=nearest(command, list(COMMANDS)),
+            expected=nearest(command, list(commands.COMMANDS)),
             next_step="`churn --help` lists the commands",
         )
-    if command == "completion":
-        sys.stdout.write(_completion())
-        return 0
-    return _compose_and_run(command, rest)
+    if any(word in HELP for word in rest):
+        sys.stdout.write(commands.help_of(command))
+    elif command == "completion":
+        sys.stdout.write(commands.completion())
+    else:
+        _configured(command, rest)
 
 
-def _compose_and_run(command: str, rest: list[str]) -> int:
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+def _configured(command: str, rest: list[str]) -> None:
+    """Run the command with the settings that its words and `conf/`, or a file, amount to."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    import hydra
-    from omegaconf import DictConfig, OmegaConf
+    from churn import overrides
+    from churn.refusals import in_our_words
+    from churn.settings import from_params
 
-    from churn.settings import CONF, Settings, register
+    words = overrides.read(rest)
+    with in_our_words(words.overrides):
+        if words.params is not None:
+            settings = from_params(_existing(words.params))
+            _entry(command)(settings)
+            return
+        if command == "config":
+            words.overrides = overrides.recorded(words.overrides)
+        _compose(command, words)
+
+
+def _compose(command: str, words: "Words") -> None:
+    """Let Hydra compose, once or for each job of a sweep, and run the command each time."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from churn.settings import register, to_settings
 
     register()
-    params, words = _params(rest)
+    failures: list[Exception] = []
 
-    failures: list[BaseException] = []
-
-    def job(configuration: DictConfig) -> None:
-        """One job; a failure is kept and raised outside, since Hydra would print it its own way."""
-        if not failures:
-            try:
-                work(configuration)
-            except BaseException as error:  # noqa: BLE001 - raised again below, whatever it is
-                failures.append(error)
-
-    def work(configuration: DictConfig) -> None:
-        composed = OmegaConf.load(params) if params else configuration
-        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), composed))
-        assert isinstance(settings, Settings)
-        _entry(command)(settings)
-
-    overrides = [_text_kept(word) for word in words]
-    sys.argv = [f"churn {command}", *overrides]
-    wrapped = hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)(job)
-    with _refusals_in_our_words(words):
-        wrapped()
+    def job(composed: Any) -> None:
+        """One job; its failure is raised outside, since Hydra would print it its own way."""
         if failures:
-            raise failures[0]
-    return 0
+            return
+        try:
+            if words.is_sweep:
+                log.info("== %s", " ".join(HydraConfig.get().overrides.task))
+            _entry(command)(to_settings(composed))
+        except Exception as error:  # noqa: BLE001 - raised again below, whatever it is
+            failures.append(error)
+
+    program, before = (
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=command),
+        sys.argv,
+    )
+    with tempfile.TemporaryDirectory(prefix="churn-") as scratch:  # for Hydra's note of a sweep
+        own = [f"hydra.sweep.dir={scratch}"] if words.is_sweep else []
+        sys.argv = [f"churn {command}", *words.flags, *words.overrides, *own]
+        try:
+            program(job)()
+        finally:
+            sys.argv = before
+    if failures:
+        raise failures[0]
 
 
-def _params(words: list[str]) -> tuple[str | None, list[str]]:
-    """`params=FILE` replaces composition, and then nothing else may be said."""
-    chosen = [word.partition("=")[2] for word in words if word.startswith("params=")]
-    others = [word for word in words if not word.startswith("params=")]
-    if chosen and [word for word in others if not word.startswith("-")]:
-        raise ConfigurationError(
-            "params= replaces the whole configuration",
-            got=" ".join(others),
-            expected="params=FILE alone",
-            next_step="give the overrides to `churn config`, which writes the file",
-        )
-    if chosen and not os.path.isfile(chosen[0]):
+def _existing(params: str) -> Path:
+    path = Path(params)
+    if not path.is_file():
         raise ConfigurationError(
             "params= names a file that is not there",
-            got=chosen[0],
+            got=params,
             expected="what `churn config` wrote",
             next_step="run `churn config` first",
         )
-    return (chosen[0] if chosen else None), others
+    return path
 
 
-def _entry(command: str) -> Callable[[Any], None]:
+def _entry(command: str) -> Callable[["Settings"], None]:
     """The stage or flow of a command, imported only now: `churn --help` stays fast."""
-    if command in FLOWS:
+    if command in commands.FLOWS:
         return getattr(importlib.import_module("churn.flows"), command)
-    return importlib.import_module(f"churn.stages.{command}").run
+    return _timed(command, importlib.import_module(f"churn.stages.{command}").run)
 
 
-class _refusals_in_our_words:  # noqa: N801 - reads as a word in `with`
-    """Hydra's and OmegaConf's refusals as `ConfigurationError`, with the nearest valid key."""
+def _timed(command: str, stage: Callable[["Settings"], None]) -> Callable[["Settings"], None]:
+    """The stage, with a clock where a person watches (a flow does so for each of its stages)."""
+    from churn.io import progress
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = words
+    log.handlers = [progress.LogHandler()]
 
-    def __enter__(self) -> None:
-        return None
+    def run(settings: "Settings") -> None:
+        with progress.timed(command):
+            stage(settings)
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-
-        if isinstance(error, ChurnError) or error is None:
-            return
-        cause = error
-        while cause.__cause__ is not None and not isinstance(cause, ChurnError):
-            cause = cause.__cause__
-        if isinstance(cause, ChurnError):
-            raise cause from None
-        if isinstance(error, HydraException | OmegaConfBaseException):
-            raise _refusal(str(error), self.words) from None
-
-
-def _refusal(message: str, words: Sequence[str]) -> ConfigurationError:
-    from churn.settings import keys, nearest_key
-
-    first = message.splitlines()[0]
-    unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:not in|is not in struct)", message)
-    if unknown:
-        full = re.search(r"full_key: (\S+)", message)
-        name = unknown.group(1) or (full.group(1) if full else unknown.group(2))
-        return ConfigurationError(
-            f"there is no configuration key {name}", got=name, expected=nearest_key(name),
-            next_step="`churn COMMAND --cfg job` prints every key with its value",
-        )  # fmt: skip
-    group = re.search(r"Could not find '([^']+)'", message)
-    if group:
-        options = re.findall(r"^\t(\S+)$", message, re.MULTILINE)
-        return ConfigurationError(
-            "a configuration group has no such choice", got=group.group(1),
-            expected=f"one of: {', '.join(options)}" if options else "a file in conf/",
-            next_step="choose one of these, or add a file to that folder of conf/",
-        )  # fmt: skip
-    full = re.search(r"full_key: (\S+)", message)
-    key = full.group(1) if full else "the configuration"
-    kind = keys().get(key)
-    expected = f"a value of type {getattr(kind, '__name__', kind)}" if kind else "key=value words"
-    said = next((word for word in words if word.startswith(f"{key}=")), first)
-    return ConfigurationError(
-        f"{key} cannot be understood", got=f"{said} ({first})", expected=expected,
-        next_step="`churn COMMAND --cfg job` prints every key with its value",
-    )  # fmt: skip
-
-
-def _text_kept(word: str) -> str:
-    """An override whose key holds text, quoted so that `customer=007` and `1e5` stay text.
-
-    Sweeps (`--multirun` with commas), lists, references and quoted values are left alone.
-    """
-    from churn.settings import keys
-
-    name, separator, value = word.partition("=")
-    name = RENAMED.get(name, name)
-    if not separator or word.startswith("-") or keys().get(name) not in (str, str | None):
-        return f"{name}{separator}{value}" if separator else word
-    if value in ("", "null") or value[0] in "\"'[{$" or ("," in value and "--multirun" in sys.argv):
-        return f"{name}={value}"
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{name}='{escaped}'"
+    return run
 
 
 def _log_plainly() -> None:
     """Log lines of time-free text on the error stream; results and messages only."""
-    logger = logging.getLogger("churn")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-
-
-def _help() -> str:
-    width = max(map(len, COMMANDS))
-    listed = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
-    return (
-        "churn: from usage logs to a short list of customers worth contacting\n\n"
-        f"usage: churn COMMAND [key=value ...]\n\n{listed}\n\n"
-        "Everywhere: workspace=DIR (default data), as_of=YYYY-MM-DD, source=demo|files|complete_journey,\n"
-        "churn=inactivity|cancellation, --cfg job (prints the configuration), --multirun, debug=true\n"
-    )
-
-
-def _completion() -> str:
-    from churn.settings import keys
-
-    words = " ".join([*COMMANDS, *(f"{name}=" for name in keys())])
-    return (
-        "# source <(churn completion)\n"
-        "[ -n \"$ZSH_VERSION\" ] && autoload -U +X bashcompinit && bashcompinit\n"
-        f"complete -o nospace -W '{words}' churn\n"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from churn.errors import ConfigurationError, HeldBackError
-from churn.io import bundle, publish, tables
+from churn.io import bundle, progress, publish, tables
 from churn.io.lock import held
 from churn.io.workspace import SIDES, Workspace
 from churn.settings import Settings
@@ -40,7 +40,9 @@ def weekly(settings: Settings) -> None:
     """New logs → champion → published list; with `from=` and `to=` one revision a week, in order."""
     with held(settings.place, doing="weekly"):
         _step("rollup", rollup, settings)
-        for as_of in _weeks(settings) or [settings.as_of_or_last(Workspace(settings.place).usage_facts())]:
+        for as_of in _weeks(settings) or [
+            settings.as_of_or_last(Workspace(settings.place).usage_facts())
+        ]:
             dated = dataclasses.replace(settings, as_of=as_of.isoformat())
             _list(dated)
             publish.publish(dated, as_of)
@@ -100,7 +102,8 @@ def _promote_if_better(settings: Settings) -> None:
 
 def _step(name: str, stage: Stage, settings: Settings) -> None:
     log.info("-- %s", name)
-    stage.run(settings)
+    with progress.timed(name):
+        stage.run(settings)
 
 
 def _weeks(settings: Settings) -> list[date]:

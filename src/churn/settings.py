@@ -1,14 +1,15 @@
 """Typed settings for every Hydra key, built into the rooms' own value objects."""
 
-import difflib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from churn.conf_tree import CONF
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, nearest
 from churn.features.labels import Definition
@@ -16,13 +17,6 @@ from churn.retention.ranking import Policy
 from churn.retention.reasons import Language, language
 from churn.simulate import World
 from churn.timeline import Arrival, parse_date, parse_moment
-
-CONF = next(
-    place
-    for place in (Path(__file__).parent / "conf", Path(__file__).parents[2] / "conf")
-    if place.is_dir()
-)
-"""The configuration tree: inside the wheel, or at the root of the checkout."""
 
 
 @dataclass
@@ -33,6 +27,17 @@ class EngineSettings:
     threads: int = 0
     memory_limit: str = "4GB"
     spill: str = ""
+
+    def __post_init__(self) -> None:
+        _one_of("engine.name", self.name, ["duckdb"])
+        _between("engine.threads", self.threads, 0, 1024)
+        if not re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?)?B", self.memory_limit):
+            raise ConfigurationError(
+                "engine.memory_limit is not an amount of memory",
+                got=self.memory_limit,
+                expected="a number and a unit, such as 4GB or 900MB",
+                next_step="set engine.memory_limit in that form",
+            )
 
 
 @dataclass
@@ -88,6 +93,9 @@ class RollupSettings:
 
     max_rejected_share: float = 0.001
 
+    def __post_init__(self) -> None:
+        _between("rollup.max_rejected_share", self.max_rejected_share, 0, 1)
+
 
 @dataclass
 class FeatureSettings:
@@ -107,6 +115,10 @@ class FeatureSettings:
     def __post_init__(self) -> None:
         _between("features.lookback_days", self.lookback_days, 14, 3650)
         _between("features.n_event_types", self.n_event_types, 0, 62)
+        for days in self.windows:
+            _between(
+                "features.windows, within features.lookback_days,", days, 1, self.lookback_days
+            )
 
 
 @dataclass
@@ -126,14 +138,14 @@ class LightGBMSettings:
 
 @dataclass
 class TrainSettings:
-    """`model` is blend, lightgbm or logistic; `list_share` is the list size metrics are quoted at."""
+    """`model` is blend, lightgbm or logistic; figures are quoted at a list of `list_share`."""
 
     model: str = "blend"
     snapshots: int = 12
     step_days: int = 14
     n_test_snapshots: int = 2
     n_folds: int = 3
-    n_calibration_snapshots: int = 4
+    n_calibration_snapshots: int = 12
     list_share: float = 0.02
     logistic_c: float = 0.05
     lightgbm: LightGBMSettings = field(default_factory=LightGBMSettings)
@@ -144,6 +156,8 @@ class TrainSettings:
         _one_of("train.model", self.model, ["blend", "lightgbm", "logistic"])
         _between("train.snapshots", self.snapshots, 1, 200)
         _between("train.step_days", self.step_days, 1, 365)
+        _between("train.n_test_snapshots", self.n_test_snapshots, 0, 100)
+        _between("train.n_calibration_snapshots", self.n_calibration_snapshots, 1, 200)
         _between("train.n_folds", self.n_folds, 2, 20)
         _between("train.list_share", self.list_share, 1e-6, 1)
 
@@ -163,6 +177,10 @@ class ExplainSettings:
     n_reasons: int = 3
     n_global: int = 2000
 
+    def __post_init__(self) -> None:
+        _between("explain.n_reasons", self.n_reasons, 1, 20)
+        _between("explain.n_global", self.n_global, 1, 1e9)
+
 
 @dataclass
 class ReplaySettings:
@@ -170,12 +188,24 @@ class ReplaySettings:
 
     refit_weeks: int = 4
 
+    def __post_init__(self) -> None:
+        _between("replay.refit_weeks", self.refit_weeks, 1, 520)
+
 
 @dataclass
 class WeeklySettings:
     """`dry_run=true` prints the difference to the published list and publishes nothing."""
 
     dry_run: bool = False
+
+
+@dataclass
+class ConfigSettings:
+    """`overrides` are those that `params.yaml` was written with; `keep=true` takes them again, so
+    that `dvc repro` can compose anew and lose none."""
+
+    keep: bool = False
+    overrides: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -200,16 +230,34 @@ class Settings:
     promote: PromoteSettings = field(default_factory=PromoteSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
     retain: Policy = field(default_factory=Policy)
+    config: ConfigSettings = field(default_factory=ConfigSettings)
     weekly: WeeklySettings = field(default_factory=WeeklySettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
 
     def __post_init__(self) -> None:
+        self.as_of_date(), self.known_at_moment()
+        for key, text in (("from", self.from_date), ("to", self.to_date)):
+            parse_date(text, key=key) if text else None
+        _between("seed", self.seed, 0, 2**31 - 1)
         _one_of("churn.name", self.churn.name, ["inactivity", "cancellation"])
         _between("churn.active_days", self.churn.active_days, 1, 3650)
+        if self.churn.name == "inactivity":
+            reach = "churn.active_days, within features.lookback_days,"
+            _between(reach, self.churn.active_days, 1, self.features.lookback_days)
+        if self.churn.name == "inactivity" and self.churn.active_days > self.features.lookback_days:
+            raise ConfigurationError(
+                "churn.active_days reaches further back than the features",
+                got=f"{self.churn.active_days} days against {self.features.lookback_days}",
+                expected="churn.active_days of at most features.lookback_days",
+                next_step=f"set features.lookback_days={self.churn.active_days}",
+            )
         _between("churn.horizon_days", self.churn.horizon_days, 1, 3650)
         _between("churn.gap_days", self.churn.gap_days, 0, 3650)
         _between("retain.save_rate", self.retain.save_rate, 0, 1)
         _between("retain.capacity_share", self.retain.capacity_share, 0, 1)
+        _between("retain.capacity_per_owner", self.retain.capacity_per_owner, 0, 1e9)
+        _between("retain.capacity_min", self.retain.capacity_min, 0, 1e9)
+        _between("retain.contact_cost", self.retain.contact_cost, 0, 1e12)
 
     @property
     def place(self) -> Path:
@@ -273,7 +321,9 @@ def feature_documents(settings: Settings) -> dict[str, str]:
 def spoken(settings: Settings) -> Language:
     """The sentences of `explain.language`."""
     folder = CONF / "explain" / "sentences"
-    _one_of("explain.language", settings.explain.language, [path.stem for path in folder.glob("*.yaml")])
+    _one_of(
+        "explain.language", settings.explain.language, [path.stem for path in folder.glob("*.yaml")]
+    )
     path = folder / f"{settings.explain.language}.yaml"
     return language(yaml.safe_load(path.read_text()), file=path.name)
 
@@ -285,36 +335,42 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Settings)
 
 
-def keys(kind: type = Settings, prefix: str = "") -> dict[str, type]:
-    """Every key of the settings by dotted name, with its declared type.
-
-    >>> keys()["churn.horizon_days"]
-    <class 'int'>
-    """
-    found: dict[str, Any] = {}
-    for entry in fields(kind):
-        name = f"{prefix}{entry.name}"
-        found[name] = entry.type
-        if is_dataclass(entry.type) and isinstance(entry.type, type):
-            found |= keys(entry.type, f"{name}.")
-    return found
+PARAMS = "params.yaml"
+"""What `churn config` writes and DVC's stages read."""
 
 
-def nearest_key(name: str) -> str:
-    """The valid key that `name` was probably meant to be, as the end of a sentence."""
-    known = list(keys())
-    leaf = name.rsplit(".", 1)[-1]
-    same_leaf = [key for key in known if difflib.SequenceMatcher(None, key.rsplit(".", 1)[-1], leaf).ratio() > 0.8]
-    return nearest(name, same_leaf or known)
+def from_params(path: Path) -> Settings:
+    """The settings that `churn config` wrote to `path`."""
+    from omegaconf import OmegaConf
+
+    content = yaml.safe_load(path.read_text())
+    if not isinstance(content, dict):
+        raise ConfigurationError(
+            "params= names a file without a configuration",
+            got=str(path),
+            expected="keys and values, as `churn config` writes them",
+            next_step="run `churn config` again",
+        )
+    return to_settings(OmegaConf.create({**content, "config": {}}))
+
+
+def to_settings(composed: Any) -> Settings:
+    """A composed configuration as settings; unknown keys and wrong types are refused here."""
+    from omegaconf import OmegaConf
+
+    settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), composed))
+    assert isinstance(settings, Settings)
+    return settings
 
 
 def _one_of(key: str, value: str, known: list[str]) -> None:
     if value not in known:
+        hint = nearest(value, known)
         raise ConfigurationError(
             f"{key} has a value that does not exist",
             got=value,
             expected=f"one of: {', '.join(known)}",
-            next_step=nearest(value, known),
+            next_step=hint if hint.startswith("did you mean") else "choose one of these",
         )
 
 

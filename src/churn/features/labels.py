@@ -49,8 +49,9 @@ def subscription_versions(*, known: str, seen: str, columns: str) -> str:
     """SQL for the latest version of each subscription that was known at a date.
 
     `known` and `seen` are expressions: a version counts if it arrived before `known` and took
-    effect before `seen`. A version without `valid_from` takes effect with `start_date`. One row per
-    row of `moment`, customer and start_date; `columns` are taken from `moment` (alias m).
+    effect before `seen`. A row without `valid_from` takes effect with its term, or without one with
+    `start_date`: registers that only list terms need no versions. One row per row of `moment`,
+    customer and start_date; `columns` are taken from `moment` (alias m).
     """
     return f"""
         SELECT * FROM (
@@ -58,13 +59,16 @@ def subscription_versions(*, known: str, seen: str, columns: str) -> str:
                    v.plan, v.seats, v.price_month, v.currency,
                    ROW_NUMBER() OVER (
                        PARTITION BY m.snapshot, v.customer_id, v.start_date
-                       ORDER BY v.valid_from DESC NULLS LAST, v.loaded_at DESC NULLS LAST,
+                       ORDER BY COALESCE(v.valid_from, CAST(v.term_start AS TIMESTAMP))
+                                    DESC NULLS LAST,
+                                v.loaded_at DESC NULLS LAST,
                                 v.end_date NULLS LAST, v.term_end DESC NULLS LAST, v.plan, v.seats,
                                 v.price_month
                    ) AS place
             FROM subscriptions AS v CROSS JOIN moment AS m
             WHERE v.start_date < CAST({seen} AS DATE)
-                AND (v.valid_from IS NULL OR v.valid_from < CAST({seen} AS TIMESTAMP))
+                AND (v.valid_from < CAST({seen} AS TIMESTAMP) OR v.valid_from IS NULL
+                    AND (v.term_start IS NULL OR v.term_start <= CAST({seen} AS DATE)))
                 AND (v.loaded_at IS NULL OR v.loaded_at < {known})
         ) AS ranked WHERE place = 1
     """

@@ -64,7 +64,8 @@ def inventory(*, known_on: date, first: date, known_before: datetime) -> exp.Exp
     counted = (*PLACES, "n_value", "n_negative", "people_mask")
     counts = ", ".join(f"COUNT(CASE WHEN {name} <> 0 THEN 1 END) AS {name}" for name in counted)
     columns, known, cut = ", ".join(counted), _date(known_on), f"CAST('{known_before}' AS TIMESTAMP)"
-    arrived = f"(loaded_at IS NULL OR loaded_at < {cut})"
+    in_force = f"(valid_from IS NULL OR valid_from < CAST({known} AS TIMESTAMP))"
+    arrived = f"{in_force} AND (loaded_at IS NULL OR loaded_at < {cut})"
     started = f"start_date < {known} AND {arrived}"
     return _sql(f"""
         SELECT {counts},
@@ -80,6 +81,11 @@ def inventory(*, known_on: date, first: date, known_before: datetime) -> exp.Exp
                 AND last_known_on > {known} AND day >= {_date(first)}
         ) AS known_rows
     """)
+
+
+def first_known_day(*, known_on: date) -> exp.Expression:
+    """The first day of the log as known at a date (`day`); history that arrives later moves it."""
+    return _sql(f"SELECT MIN(day) AS day FROM daily WHERE first_known_on <= {_date(known_on)}")
 
 
 def vocabulary(
@@ -140,7 +146,7 @@ def statement(plan: Plan) -> exp.Expression:
     for depth, level in enumerate(levels(plan.features)[1:]):
         ctes[f"level_{depth}"] = _next_level(previous, level)
         previous = f"level_{depth}"
-    listed = ", ".join(f'CAST({_filled(item)} AS {_type(item)}) AS "{item.name}"' for item in plan.features)
+    listed = ", ".join(f'CAST("{item.name}" AS {_type(item)}) AS "{item.name}"' for item in plan.features)
     body = ", ".join(f"{name} AS ({sql})" for name, sql in ctes.items())
     return _sql(f"""
         WITH {body}
@@ -267,7 +273,10 @@ def _attributes(plan: Plan) -> str:
     names = ["signed_up_at", *plan.vocabulary.static]
     taken = ", ".join(f'v."{name}"' for name in names)
     if not plan.has_customer_versions:
-        return f"SELECT s.snapshot, v.customer_id, {taken} FROM customers AS v CROSS JOIN snapshot AS s"
+        return f"""
+            SELECT s.snapshot, v.customer_id, {taken} FROM customers AS v CROSS JOIN snapshot AS s
+            WHERE v.loaded_at IS NULL OR v.loaded_at < s.known_before
+        """
     kept = ", ".join(f'"{name}"' for name in names)
     order = ", ".join(f'v."{name}"' for name in names)
     return f"""
@@ -285,7 +294,9 @@ def _attributes(plan: Plan) -> str:
 
 def _joined(plan: Plan) -> str:
     """The population with its usage, contract, attributes, contacts and label."""
-    aggregates = "".join(f', u."{item.name}"' for item in levels(plan.features)[0])
+    aggregates = "".join(
+        f', {_filled(item, _quoted("u", item))} AS "{item.name}"' for item in levels(plan.features)[0]
+    )
     attributes = "".join(
         f', CAST(a."{name}" AS {"VARCHAR" if kind == "category" else "DOUBLE"}) AS {attribute_column(name)}'
         for name, kind in plan.vocabulary.static.items()
@@ -314,14 +325,21 @@ def _joined(plan: Plan) -> str:
 
 
 def _next_level(previous: str, level: Sequence[Feature]) -> str:
-    """The columns so far and features that read them."""
-    added = ", ".join(f'{item.expression} AS "{item.name}"' for item in level)
+    """The columns so far and features that read them, as they stand in the panel."""
+    added = ", ".join(f'{_filled(item, item.expression)} AS "{item.name}"' for item in level)
     return f"SELECT *, {added} FROM {previous}"
 
 
-def _filled(item: Feature) -> str:
-    """The column of a feature, with its value where nothing was found."""
-    return f'"{item.name}"' if item.empty is None else f'COALESCE("{item.name}", {item.empty})'
+def _filled(item: Feature, sql: str) -> str:
+    """`sql`, with the feature's own value where nothing was found.
+
+    Filled before another feature reads it: of people who are all gone, the share that stopped is 1.
+    """
+    return sql if item.empty is None else f"COALESCE({sql}, {item.empty})"
+
+
+def _quoted(table: str, item: Feature) -> str:
+    return f'{table}."{item.name}"'
 
 
 def _type(item: Feature) -> str:

@@ -4,21 +4,24 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
-from churn.contracts import EVENTS, REQUIRED
-from churn.errors import InputError
+from churn.contracts import EVENTS, REQUIRED, SOURCES
+from churn.errors import InputError, nearest
 from churn.io import formats, tables, weblogs
 from churn.io.engine import Engine
 from churn.io.formats import Block, Broken
 from churn.settings import SourceSettings
 from churn.usage import events
-from churn.usage.events import Column, Reading
+from churn.usage.columns import Column, literal, parsed_query
+from churn.usage.events import Reading
 
 IDS = ("customer_id", "event_id", "user_id")
+EXTRA = ("line", "broken", "raw")
 LOGS = {"access_log": weblogs.access_block, "error_log": weblogs.error_block}
 
 
@@ -45,13 +48,14 @@ def readable(
     declared = formats.format_of(path, declared=source.format)
     if declared == "parquet":
         return _in_place(path, local, source=source)
-    if not target.exists():
+    facts_at = target.with_suffix(".parquet.json")
+    if not _is_whole(target, facts_at):
         with tables.staging(target.parent) as place:
             made = _converted(path, local, declared, place=place, source=source, engine=engine)
-            tables.write_json(target.with_suffix(".parquet.json"), made.facts)
+            tables.write_json(facts_at, made.facts)
             tables.sync(made.typed)
             os.replace(made.typed, target)
-    facts = tables.read_json(target.with_suffix(".parquet.json"))
+    facts = tables.read_json(facts_at)
     reading = Reading(
         tuple((name, Column(name, "typed")) for name in facts["columns"]),
         timezone=source.timezone or "UTC",
@@ -65,6 +69,13 @@ def readable(
 class _Made:
     typed: Path
     facts: dict[str, object]
+
+
+def _is_whole(target: Path, facts_at: Path) -> bool:
+    """Whether a converted file is there and is the one that was written."""
+    if not (target.exists() and facts_at.exists()):
+        return False
+    return bool(tables.read_json(facts_at)["sha256"] == tables.sha256(target))
 
 
 def _in_place(path: str, local: Path, *, source: SourceSettings) -> Readable:
@@ -98,9 +109,6 @@ def required_columns(
     Raises `InputError` with the override to paste when a required or a mapped column is not there,
     or two columns differ in capitals only.
     """
-    from churn.contracts import SOURCES
-    from churn.errors import nearest
-
     folded = [name.casefold() for name in there]
     twice = next((name for name in there if folded.count(name.casefold()) > 1), None)
     if twice is not None:
@@ -117,12 +125,18 @@ def required_columns(
         close = nearest(theirs, list(there)) if there else ""
         meant = close.removeprefix("did you mean ").removesuffix("?") if "mean" in close else "NAME"
         raise InputError(
-            f"{path} line 1 has no column {theirs!r}" + ("" if ours == theirs else f" ({key}.{ours})"),
+            f"{path} line 1 has no column {theirs!r}"
+            + ("" if ours == theirs else f" ({key}.{ours})"),
             got=f"columns {', '.join(there) or 'none'}",
             expected=f"a column for {ours}" + (f"; {close}" if meant != "NAME" else ""),
-            next_step=_delimiter_hint(there) or f"set {key}.{ours}={meant}",
+            next_step=_delimiter_hint(there) or f"set {key}.{ours}={_pasted(meant)}",
         )
     return {ours: theirs for ours, theirs in names.items() if theirs in there}
+
+
+def _pasted(name: str) -> str:
+    """`name` as it can be pasted behind `key=` in a shell."""
+    return name if name.isidentifier() else f"'\"{name}\"'"
 
 
 def _delimiter_hint(there: Sequence[str]) -> str:
@@ -179,7 +193,9 @@ def kind_of(type_: pa.DataType) -> str:
         return "number"
     if kinds.is_date(type_):
         return "date"
-    return "other" if kinds.is_boolean(type_) or str(type_) == "extension<arrow.uuid>" else "unusable"
+    return (
+        "other" if kinds.is_boolean(type_) or str(type_) == "extension<arrow.uuid>" else "unusable"
+    )
 
 
 def number_as_id(where: str, ours: str, got: str, *, kind: str) -> InputError:
@@ -187,7 +203,9 @@ def number_as_id(where: str, ours: str, got: str, *, kind: str) -> InputError:
     if kind == "number":
         next_step = f"write {ours} as text in the export: digits may be lost already"
     else:
-        next_step = "write ids as text, or set source.integer_ids=true to take whole numbers as written"
+        next_step = (
+            "write ids as text, or set source.integer_ids=true to take whole numbers as written"
+        )
     return InputError(
         f"{where}: {ours} is a number", got=got, expected="ids as text", next_step=next_step
     )
@@ -211,15 +229,15 @@ def _converted(
     engine.bind("raw", as_text, row_numbers=True)
     typed = place / "typed.parquet"
     engine.write(events.stored(reading), typed)
-    return _Made(typed, {"columns": present, "n_skipped": skipped})
+    facts = {"columns": present, "n_skipped": skipped, "sha256": tables.sha256(typed)}
+    return _Made(typed, facts)
 
 
 def _write_blocks(blocks: Iterator[Block], target: Path, *, path: str) -> tuple[list[str], int]:
     """All blocks in one file: our columns as text, `line`, `broken`, `raw`; and what they have."""
     names = list(EVENTS.columns)
     schema = pa.schema(
-        [*((name, pa.string()) for name in names), ("line", pa.int64())]
-        + [("broken", pa.string()), ("raw", pa.string())]
+        [(name, pa.int64() if name == "line" else pa.string()) for name in (*names, *EXTRA)]
     )
     present: dict[str, None] = {}
     skipped = 0
@@ -246,7 +264,7 @@ def _unsound(broken: Sequence[Broken], schema: pa.Schema) -> pa.Table:
 
 
 def event_blocks(
-    stream, *, path: str, declared: str, source: SourceSettings, engine: Engine
+    stream: IO[bytes], *, path: str, declared: str, source: SourceSettings, engine: Engine
 ) -> Iterator[Block]:  # fmt: skip
     """The rows of a text file under our own column names."""
     if declared in LOGS:
@@ -257,14 +275,18 @@ def event_blocks(
     else:
         for block in formats.csv_blocks(stream, path=path, delimiter=source.delimiter):
             names = required_columns(
-                path, block.rows.column_names, "events", mapping=source.columns, key="source.columns"
+                path,
+                block.rows.column_names,
+                "events",
+                mapping=source.columns,
+                key="source.columns",
             )
             rows = pa.table({ours: block.rows[theirs] for ours, theirs in names.items()})
             yield Block(rows, block.lines, block.broken)
 
 
 def _json_blocks(
-    stream, *, path: str, source: SourceSettings, engine: Engine
+    stream: IO[bytes], *, path: str, source: SourceSettings, engine: Engine
 ) -> Iterator[Block]:  # fmt: skip
     seen: set[str] = set()
     keys: list[str] = []
@@ -276,7 +298,9 @@ def _json_blocks(
                 expected="one JSON object on every line",
                 next_step="write it as JSON lines, for example with `jq -c '.[]'`",
             )
-        engine.bind("lines", pa.table({"line": pa.array(numbers), "raw": pa.array(lines, pa.string())}))
+        engine.bind(
+            "lines", pa.table({"line": pa.array(numbers), "raw": pa.array(lines, pa.string())})
+        )
         found = engine.table(_json_query(source))
         keys = keys or next((k for k in found["keys"].to_pylist() if k), [])
         _refuse_number_ids(found, path=path, source=source)
@@ -286,7 +310,9 @@ def _json_blocks(
     missing = [name for name in REQUIRED["events"] if name not in seen]
     if missing:
         mapped = {ours: source.columns.get(ours, ours) for ours in missing}
-        required_columns(path, keys, "events", mapping=source.columns | mapped, key="source.columns")
+        required_columns(
+            path, keys, "events", mapping=source.columns | mapped, key="source.columns"
+        )
 
 
 def _json_query(source: SourceSettings) -> exp.Expression:
@@ -295,7 +321,7 @@ def _json_query(source: SourceSettings) -> exp.Expression:
     names = {ours: source.columns.get(ours, ours) for ours in EVENTS.columns}
     fields = [f"{_json_field(theirs, 'text')} AS {ours}" for ours, theirs in names.items()]
     types = [f"{_json_field(names[ours], 'type')} AS {ours}_type" for ours in IDS]
-    return parse_one(
+    return parsed_query(
         f"""
         SELECT line, raw, NOT j IS NULL AS is_object, {", ".join(fields + types)},
             JSON_KEYS(j) AS keys
@@ -304,8 +330,7 @@ def _json_query(source: SourceSettings) -> exp.Expression:
             FROM (SELECT line, raw, CASE WHEN JSON_VALID(raw) THEN raw END AS v FROM lines) AS a
         ) AS b
         ORDER BY line
-        """,
-        dialect="duckdb",
+        """
     )
 
 
@@ -313,7 +338,7 @@ def _json_field(name: str, what: str) -> str:
     """SQL for the text or the JSON type of field `name` of `j`; `a.b` also finds b inside a."""
     paths = [json_path([name])] + ([json_path(name.split("."))] if "." in name else [])
     function = "JSON_EXTRACT_STRING" if what == "text" else "JSON_TYPE"
-    found = [f"{function}(j, {events.literal(path)})" for path in paths]
+    found = [f"{function}(j, {literal(path)})" for path in paths]
     return found[0] if len(found) == 1 else f"COALESCE({', '.join(found)})"
 
 
@@ -323,12 +348,15 @@ def json_path(steps: Sequence[str]) -> str:
 
 def _refuse_number_ids(found: pa.Table, *, path: str, source: SourceSettings) -> None:
     for ours in IDS:
-        for kind in sorted(set(found[f"{ours}_type"].to_pylist()) - {None, "NULL", "VARCHAR"}):
+        kinds = set(pa.compute.unique(found[f"{ours}_type"]).to_pylist())
+        for kind in sorted(kinds - {None, "NULL", "VARCHAR"}):
             is_whole = kind in ("BIGINT", "UBIGINT")
             if is_whole and (source.integer_ids or ours != "customer_id"):
                 continue
             first = found.filter(pa.compute.equal(found[f"{ours}_type"], kind)).slice(0, 1)
-            where = f"{path} line {first['line'][0].as_py()} column {source.columns.get(ours, ours)!r}"
+            where = (
+                f"{path} line {first['line'][0].as_py()} column {source.columns.get(ours, ours)!r}"
+            )
             got = f"{first[ours][0].as_py()} ({kind})"
             raise number_as_id(where, ours, got, kind="integer" if is_whole else "number")
 

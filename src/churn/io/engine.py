@@ -5,15 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from churn.errors import MachineError
+from churn.errors import InputError, MachineError
 from churn.settings import EngineSettings
 
-Relation = pa.Table | Path | Sequence[Path]
+Relation: TypeAlias = pa.Table | Path | Sequence[Path]
 
 
 @dataclass
@@ -118,6 +119,13 @@ def _machine_failures() -> Iterator[None]:
             got=str(error).splitlines()[0],
             expected="enough memory and disk, and files that can be read",
             next_step="raise engine.memory_limit, or point engine.spill to a disk with room",
+        ) from error
+    except duckdb.InvalidInputException as error:
+        raise InputError(
+            "the engine could not read its input",
+            got=str(error).splitlines()[0],
+            expected="files as they were written",
+            next_step="deliver or build the damaged file again",
         ) from error
 
 

@@ -15,9 +15,9 @@ from datetime import date, datetime, time
 from typing import Any
 
 import pandas as pd
-import xlsxwriter  # type: ignore[import-untyped]
-from xlsxwriter.format import Format  # type: ignore[import-untyped]
-from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]
+import xlsxwriter
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
 
 from churn.contracts import FEEDBACK_COLUMNS, LIST_COLUMNS
 from churn.io import wording
@@ -279,6 +279,12 @@ def _write_cell(sheet: Worksheet, place: tuple[int, int], value: Any, look: Form
         sheet.write_number(*place, float(value), look)
 
 
+def _currency_sign(currency: object) -> str:
+    """The quoted sign for a number format; nothing for what could break one (255 characters)."""
+    sign = wording.sign(currency)
+    return f'"{sign}"' if re.fullmatch(r"[\w€$£.\xa0]{1,8}", sign) else ""
+
+
 class _Formats:
     """The looks of the cells, each made once."""
 
@@ -290,17 +296,20 @@ class _Formats:
         """The look of a heading; what CS fills in stands out."""
         fill = "#F5E3A8" if name in FEEDBACK_COLUMNS else _HEAD
         look: dict[str, Any] = {"bold": True, "text_wrap": True, "bg_color": fill, "bottom": 1}
-        return self._get("head", fill, look | {"valign": "vcenter", "bottom_color": _QUIET})
+        look |= {"valign": "vcenter", "bottom_color": _QUIET}
+        beside = {key: _FORMATS[COLUMNS[name].kind].get(key) for key in ("align", "indent")}
+        look |= {key: value for key, value in beside.items() if value}
+        return self._get("head", f"{fill} {beside}", look)
 
     def cell(self, name: str, row: dict[str, Any]) -> Format:
         """The look of a cell; money carries its own currency."""
         kind = COLUMNS[name].kind
-        look: dict[str, Any] = {"valign": "top", "bottom": 1, "bottom_color": _LINE}
+        look: dict[str, Any] = {"valign": "vcenter", "bottom": 1, "bottom_color": _LINE}
         look |= _FORMATS[kind] | ({"bg_color": _FILL} if name in FEEDBACK_COLUMNS else {})
         variant = str(name in FEEDBACK_COLUMNS)
         if kind == "money":
-            variant = wording.sign(row["currency"]).replace('"', "")
-            look["num_format"] = f'"{variant}"#,##0' if variant else "#,##0"
+            variant = _currency_sign(row["currency"])
+            look["num_format"] = f"{variant}#,##0"
         return self._get(kind, variant, look)
 
     def _get(self, kind: str, variant: str, look: dict[str, Any]) -> Format:

@@ -8,6 +8,7 @@ import codecs
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,22 +100,10 @@ def opened(local: Path, *, path: str) -> Iterator[IO[bytes]]:
             buffered = io.BufferedReader(stream, BLOCK_BYTES)  # type: ignore[type-var]
             _refuse_other_content(buffered.peek(512)[:512], path=path)
             yield buffered
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
-            if not isinstance(error, (EOFError, gzip.BadGzipFile)) and not is_gzip:
-                raise
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise _wrong_file(
                 path, f"a gzip file that is cut or damaged ({error})", "deliver the file again"
             ) from error
-        except _zlib_error() as error:
-            raise _wrong_file(
-                path, f"a gzip file that is damaged ({error})", "deliver the file again"
-            ) from error
-
-
-def _zlib_error() -> type[Exception]:
-    import zlib
-
-    return zlib.error
 
 
 def _refuse_other_content(head: bytes, *, path: str) -> None:
@@ -124,7 +113,9 @@ def _refuse_other_content(head: bytes, *, path: str) -> None:
         if head.startswith(magic):
             raise _wrong_file(path, found, next_step)
     if MARKUP.match(head):
-        raise _wrong_file(path, "a web page (HTML or XML)", "check the download: is it a login page?")
+        raise _wrong_file(
+            path, "a web page (HTML or XML)", "check the download: is it a login page?"
+        )
 
 
 def _wrong_file(path: str, got: str, next_step: str, *, line: int = 1) -> InputError:
@@ -167,10 +158,9 @@ def csv_blocks(stream: IO[bytes], *, path: str, delimiter: str) -> Iterator[Bloc
             ),
         )
         for batch in reader:
-            fresh, rejected[:] = list(rejected), []
-            yield numbering.block(pa.Table.from_batches([batch]), fresh)
+            yield numbering.block(pa.Table.from_batches([batch]), rejected)
         if rejected:
-            yield numbering.block(reader.schema.empty_table(), rejected)
+            yield numbering.last_block(reader.schema.empty_table(), rejected)
     except pa.ArrowInvalid as error:
         raise _unreadable_csv(path, str(error), line=numbering.next_line) from error
 
@@ -194,7 +184,10 @@ def _header(stream: IO[bytes], *, path: str, delimiter: str) -> list[str]:
 
 
 class _Numbering:
-    """Gives rows their physical lines: records are counted, and the line breaks inside quotes."""
+    """Gives rows their physical lines: records are counted, and the line breaks inside quotes.
+
+    The parser runs ahead: rejected records may belong to a later block and wait in their list.
+    """
 
     def __init__(self) -> None:
         self._record = 2
@@ -205,26 +198,38 @@ class _Numbering:
         return self._record + self._extra_lines
 
     def block(self, rows: pa.Table, rejected: list[pc.InvalidRow]) -> Block:
-        numbers = np.array([row.number for row in rejected], dtype=np.int64)
-        numbers = numbers[numbers >= self._record]
-        candidates = np.arange(self._record, self._record + rows.num_rows + len(numbers))
-        records = candidates[~np.isin(candidates, numbers)][: rows.num_rows]
-        breaks = _breaks(rows)
+        """`rows` with their lines, and those of `rejected` that stand before the last of them,
+        which leave the list."""
+        bad = np.array([row.number for row in rejected], dtype=np.int64)
+        candidates = np.arange(self._record, self._record + rows.num_rows + len(bad))
+        good = candidates[~np.isin(candidates, bad)][: rows.num_rows]
+        before = self._record if len(good) == 0 else int(good[-1]) + 1
+        fresh = [row for row in rejected if row.number < before]
+        rejected[:] = [row for row in rejected if row.number >= before]
+        return self._numbered(rows, good, fresh, before=before)
+
+    def last_block(self, empty: pa.Table, rejected: list[pc.InvalidRow]) -> Block:
+        """What was rejected after the last row."""
+        before = max(row.number for row in rejected) + 1
+        return self._numbered(empty, np.empty(0, dtype=np.int64), rejected, before=before)
+
+    def _numbered(
+        self, rows: pa.Table, good: np.ndarray, rejected: list[pc.InvalidRow], *, before: int
+    ) -> Block:
+        bad = np.array([row.number for row in rejected], dtype=np.int64)
         bad_breaks = np.array([row.text.count("\n") for row in rejected], dtype=np.int64)
-        every = np.concatenate([records, numbers])
-        inside = np.concatenate([breaks, bad_breaks[len(bad_breaks) - len(numbers) :]])
-        order = np.argsort(every, kind="stable")
-        before = np.empty(len(every), dtype=np.int64)
-        before[order] = np.cumsum(inside[order]) - inside[order]
-        lines = every + self._extra_lines + before
-        self._record = int(every.max()) + 1 if len(every) else self._record
-        self._extra_lines += int(inside.sum())
+        records, breaks = np.concatenate([good, bad]), np.concatenate([_breaks(rows), bad_breaks])
+        order = np.argsort(records)
+        earlier = np.empty(len(records), dtype=np.int64)
+        earlier[order] = np.cumsum(breaks[order]) - breaks[order]
+        lines = records + self._extra_lines + earlier
+        self._record, self._extra_lines = before, self._extra_lines + int(breaks.sum())
         broken = [
             Broken(int(line), _miscounted(row), row.text)
-            for line, row in zip(lines[len(records) :], rejected, strict=True)
+            for line, row in zip(lines[len(good) :], rejected, strict=True)
         ]
-        blank = _blank(rows)
-        return Block(rows.filter(pa.array(~blank)), lines[: len(records)][~blank], broken)
+        is_row = ~_blank(rows)
+        return Block(rows.filter(pa.array(is_row)), lines[: len(good)][is_row], broken)
 
 
 def _miscounted(row: pc.InvalidRow) -> str:

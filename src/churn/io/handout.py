@@ -61,7 +61,7 @@ def who(row: dict[str, Any]) -> str:
 
 def expected_leavers(rows: list[dict[str, Any]]) -> float:
     """How many of `rows` leave within the horizon if the calibrated risks hold."""
-    return sum(row["risk"] or 0.0 for row in rows)
+    return sum(float(row["risk"] or 0.0) for row in rows)
 
 
 def leavers(rows: list[dict[str, Any]]) -> str:
@@ -78,7 +78,7 @@ def stake_total(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         if row["at_stake"] is not None:
             code = row["currency"] or ""
-            sums[code] = sums.get(code, 0.0) + row["at_stake"]
+            sums[code] = sums.get(code, 0.0) + float(row["at_stake"])
     totals = [wording.money(round(sums[code]), code) for code in sorted(sums)]
     return " + ".join(totals) or wording.DASH
 

@@ -1,6 +1,7 @@
-"""What the roll-up remembers of deliveries: which paths there were, and what became of their rows."""
+"""What is remembered of deliveries: which paths there were, and what became of their rows."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from churn.errors import InputError
 from churn.io import tables
 from churn.io.convert import Readable
 from churn.io.listing import Delivery
@@ -67,14 +69,20 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Content:
-    """One content among the deliveries: the first path that holds it, how to scan it, and the rows
-    (from 0) it loses to others with the same event_id."""
+class Found:
+    """One content among the deliveries: the first path that holds it, and how to scan it."""
 
     path: str
     sha256: str
     file: Readable
-    entry: Entry | None
+
+
+@dataclass(frozen=True)
+class Content(Found):
+    """A content that was judged, and the rows (from 0) it loses to others with the same event_id;
+    `lost_months` counts them by month."""
+
+    entry: Entry
     dropped: tuple[int, ...] = ()
     lost_months: Mapping[str, int] = field(default_factory=dict)
     has_duplicates_only: bool = True
@@ -100,7 +108,7 @@ class Index:
         self._folder = folder
         self._pattern = pattern
         self._hashes: np.ndarray | None = None
-        self._before = tables.read_json(self.path) if self.path.exists() else {}
+        self._before = _read(self.path)
         self._has_customers_left = False
         self._has_other_customers = False
 
@@ -114,11 +122,14 @@ class Index:
         if hashes is None:
             return
         self._hashes = hashes["h"].to_numpy()
-        self.customers = hashlib.sha256(self._hashes.tobytes()).hexdigest()
+        self.customers = _digest(self._hashes)
         self._has_other_customers = self.customers != self._before.get("customers")
-        stored = self._folder / "customers.npy"
-        before = np.load(stored) if stored.exists() else self._hashes
-        self._has_customers_left = bool(len(np.setdiff1d(before, self._hashes)))
+        if self._has_other_customers:
+            stored = self._folder / "customers.npy"
+            before = np.load(stored) if stored.exists() else np.empty(0, dtype=np.uint64)
+            is_the_one = _digest(before) == self._before.get("customers")
+            has_left = bool(len(np.setdiff1d(before, self._hashes)))
+            self._has_customers_left = has_left or not is_the_one
 
     def entry(self, sha256: str) -> Entry | None:
         """What is known of a content, if it is still true."""
@@ -144,28 +155,52 @@ class Index:
             (place / "rejects.parquet").replace(self._rejects_path(sha256))
 
     def rejects(self, sha256: str) -> pd.DataFrame:
-        return pq.read_table(self._rejects_path(sha256)).to_pandas()
+        frame: pd.DataFrame = pq.read_table(self._rejects_path(sha256)).to_pandas()
+        return frame
 
     def keep(self, found: Sequence[Delivery], contents: Sequence[Content]) -> None:
         """Remember this intake; files that it does not need any more are deleted."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._hashes is not None:
-            np.save(self._folder / "customers.npy", self._hashes)
-        content = {
+            content = io.BytesIO()
+            np.save(content, self._hashes)
+            tables.write_bytes(self._folder / "customers.npy", content.getvalue())
+        remembered = {
             "reading": self.reading,
             "pattern": self._pattern,
             "customers": self.customers,
             "paths": {delivery.path: delivery.sha256 for delivery in found},
             "entries": {content.sha256: asdict(content.entry) for content in contents},
         }
-        tables.write_json(self.path, content)
+        tables.write_json(self.path, remembered)
         stems = {content.sha256[:16] for content in contents}
         for stray in [*self._folder.glob("*.parquet"), *self._folder.glob("*.parquet.json")]:
             if stray.name.split(".")[0] not in stems or self.reading[:8] not in stray.name:
                 stray.unlink()
+        for copy in set((self._folder / "remote").glob("*")) - {d.local for d in found}:
+            copy.unlink()
 
     def _rejects_path(self, sha256: str) -> Path:
         return self._folder / f"{sha256[:16]}.{self.reading[:8]}.rejects.parquet"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        found: dict[str, Any] = tables.read_json(path)
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged",
+            got=str(error),
+            expected="the index that the last roll-up wrote",
+            next_step="delete it: every delivery is then read again",
+        ) from error
+    return found
+
+
+def _digest(hashes: np.ndarray) -> str:
+    return hashlib.sha256(hashes.tobytes()).hexdigest()
 
 
 def _month(number: int) -> str:

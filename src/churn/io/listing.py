@@ -146,8 +146,10 @@ def _truth(path: str, folder: str) -> InputError:
 def _nothing(pattern: str, *, key: str) -> InputError:
     folder = Path(pattern) if Path(pattern).is_dir() else Path(pattern).parent
     beside = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    there = f"{folder} holds {', '.join(beside[:5]) or 'nothing'}" if folder.is_dir() else (
-        f"there is no folder {folder}"
+    there = (
+        f"{folder} holds {', '.join(beside[:5]) or 'nothing'}"
+        if folder.is_dir()
+        else (f"there is no folder {folder}")
     )
     suffix = Path(beside[0]).suffix if beside else ".parquet"
     is_folder = Path(pattern).is_dir()

@@ -15,7 +15,7 @@ N_TOP = 10
 """How many customers the digest names; the list has them all."""
 
 BOUNDARY = "=_churn_digest"
-"""Parts the mail: bodies are quoted-printable, in which `=_` cannot occur, so no text can end one."""
+"""Parts the mail: no text can end a part, `=_` cannot occur in a quoted-printable body."""
 
 
 def digest_eml(listing: Listing, *, sender: str, recipient: str) -> bytes:

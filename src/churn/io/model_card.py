@@ -32,7 +32,8 @@ def text(version: str, record: Mapping[str, Any], *, churn: Mapping[str, Any]) -
     ]
     parts = [
         f"# Churn model {version}",
-        f"Recipe: {record['recipe']['model']}; log-odds calibrated with slope {slope:.3f}, intercept {intercept:.3f}.",
+        f"Recipe: {record['recipe']['model']}. Calibration of the log-odds: "
+        + f"slope {slope:.3f}, intercept {intercept:.3f}.",
         "## What counts as churn\n\n" + _bullets(f"{k}: {v}" for k, v in churn.items()),
         "## What it learnt from\n\n" + _bullets(learnt_from),
         "## How well it did on later snapshots\n\n" + figures(record),

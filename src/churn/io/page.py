@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
-from markupsafe import Markup
 
 from churn.io import wording
 from churn.io.handout import Detail, Listing, expected_leavers, records, stake_total, who
@@ -47,8 +46,8 @@ def page_html(listing: Listing) -> str:
         filters=_filters(listing, rows),
         rows=[_row(row, _detail(listing, row)) for row in rows],
         data=_json_block(_data(listing, rows)),
-        style=Markup(style),
-        script=Markup(script),
+        style=style,
+        script=script,
         policy=_policy(style, script),
     )
 
@@ -67,7 +66,7 @@ def index_html(
         as_of=wording.day(as_of),
         banner=wording.visible(banner) if banner else None,
         revisions=[_revision(name, revisions) for name in revisions if name != current],
-        style=Markup(style),
+        style=style,
         policy=_policy(style),
     )
 
@@ -98,7 +97,7 @@ def templates() -> jinja2.Environment:
 def _asset(name: str) -> str:
     """A style or script of ours, to stand between tags: nothing in it may end the element."""
     content = (TEMPLATES / name).read_text(encoding="utf-8").replace("\r\n", "\n")
-    assert "</" not in content and "<!--" not in content, name
+    assert not re.search("</|<!--", content), name
     return content
 
 
@@ -115,10 +114,10 @@ def _hash(content: str) -> str:
     return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
-def _json_block(content: Any) -> Markup:
+def _json_block(content: Any) -> str:
     """JSON that cannot leave its script element, whatever the texts in it."""
     block = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Markup(block.translate(_JSON_ESCAPES))
+    return block.translate(_JSON_ESCAPES)
 
 
 def _spoken(facts: dict[str, str]) -> dict[str, str]:
@@ -186,7 +185,7 @@ def _row(row: dict[str, Any], detail: Detail) -> dict[str, Any]:
     """One row of the table as texts."""
     status = wording.text(row["status"])
     return {
-        "rank": row["rank"],
+        "rank": wording.text(row["rank"]),
         "who": who(row),
         "id": wording.text(row["customer_id"]),
         "tags": [wording.text(tag) for tag in detail.attributes.values()],
@@ -231,11 +230,11 @@ def _entry(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
     return {
         "sort": _sort_keys(row),
         "keys": _filter_keys(listing, row),
-        "stake": [wording.sign(row["currency"]), row["at_stake"]],
+        "stake": [wording.sign(row["currency"]), _number(row["at_stake"])],
         "lead": _lead(row),
         "usual": [_usual(detail.activity), _usual(detail.events)],
-        "activity": detail.activity,
-        "events": detail.events,
+        "activity": [int(n_days) for n_days in detail.activity],
+        "events": [int(n_events) for n_events in detail.events],
         "reasons": [_reason(reason) for reason in detail.reasons],
         "facts": _facts(row),
         "contract": _contract(detail),
@@ -243,16 +242,21 @@ def _entry(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _number(value: Any) -> float | None:
+    """A number that JSON knows, whatever numpy type it came in."""
+    return None if value is None else float(value)
+
+
 def _sort_keys(row: dict[str, Any]) -> dict[str, Any]:
     act_before = wording.as_date(row["act_before"])
     order = list(STATUS_WORDS)
     return {
-        "rank": row["rank"],
+        "rank": _number(row["rank"]),
         "who": who(row).casefold(),
         "owner": _owner(row).casefold(),
         "status": order.index(row["status"]) if row["status"] in order else None,
-        "risk": row["risk"],
-        "stake": row["at_stake"],
+        "risk": _number(row["risk"]),
+        "stake": _number(row["at_stake"]),
         "act": act_before.toordinal() if act_before else None,
     }
 
@@ -280,7 +284,7 @@ def _usual(values: list[int]) -> float | None:
     None where fewer than four weeks are left to say what is usual.
     """
     first = next((place for place, value in enumerate(values) if value), len(values))
-    weeks = values[first:-4]
+    weeks = [float(value) for value in values[first:-4]]
     return statistics.median(weeks) if len(weeks) >= 4 else None
 
 

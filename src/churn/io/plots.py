@@ -1,6 +1,6 @@
 """Pictures of a trained model as PNG bytes; the same figures give the same bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -12,7 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from churn.learning import metrics
+from churn.features.definitions import Feature
+from churn.learning import baselines, metrics, shapley, trial
+from churn.learning.models import Model
+from churn.learning.trial import Trial
 
 Array = np.ndarray[Any, Any]
 
@@ -26,6 +29,37 @@ STYLE: Any = {
     "axes.axisbelow": True,
 }
 MODEL, RIVAL, QUIET = "#0b5fa5", "#d1701c", "#8a8a8a"
+
+
+N_EXPLAINED = 2000
+"""Rows behind the picture of feature families; more would not move a bar."""
+
+
+def of_training(
+    panel: pd.DataFrame,
+    model: Model,
+    judged: Trial | None,
+    *,
+    features: Sequence[Feature],
+    list_share: float,
+) -> dict[str, bytes]:
+    """The pictures of a training by file name; those of test figures only where there are any.
+
+    Feature families are those of customers at the panel's latest snapshot.
+    """
+    latest = panel[panel["snapshot"] == panel["snapshot"].max()]
+    chosen = np.unique(np.linspace(0, len(latest) - 1, min(N_EXPLAINED, len(latest))).astype(int))
+    explained = shapley.contributions(model, latest.iloc[chosen])
+    pictures = {
+        "feature_families.png": families(shapley.by_family(explained, features).abs().mean())
+    }
+    if judged is not None:
+        label = judged.test["label"].to_numpy(dtype=float)
+        shown = [name for name in (trial.MODEL, "longest_silent") if name in judged.scores]
+        scores = {baselines.TITLES[name]: judged.scores[name] for name in shown}
+        pictures["calibration.png"] = calibration(label, judged.risk)
+        pictures["gain.png"] = gain(label, scores, list_share=list_share)
+    return pictures
 
 
 def calibration(label: Array, risk: Array) -> bytes:

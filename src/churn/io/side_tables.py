@@ -1,12 +1,13 @@
-"""Customers, subscriptions and contacts: small tables, read whole, refused at the first bad value."""
+"""Customers, subscriptions, contacts: small tables, read whole, refused at the first bad value."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from churn.contracts import SOURCES
 from churn.errors import InputError
@@ -15,7 +16,7 @@ from churn.io.engine import Engine, Resources, opened
 from churn.io.listing import Delivery
 from churn.settings import SourceSettings
 from churn.usage import quality
-from churn.usage.events import Column, identifier, moment
+from churn.usage.columns import Column, identifier, moment, parsed_query
 
 SIDES = ("customers", "subscriptions", "contacts")
 LINE = "churn line"
@@ -24,9 +25,7 @@ LINE = "churn line"
 _CASTS = {"VARCHAR": "TEXT", "DOUBLE": "DOUBLE", "DATE": "DATE", "TIMESTAMP": "TIMESTAMP"}
 
 
-def read_all(
-    source: SourceSettings, *, workspace: Path, cache: Path
-) -> dict[str, pa.Table]:
+def read_all(source: SourceSettings, *, workspace: Path, cache: Path) -> dict[str, pa.Table]:
     """Every side table that the source has, with declared names and types.
 
     Raises `InputError` for a value that is not what its column declares, a missing id, and a
@@ -41,9 +40,7 @@ def read_all(
         }
 
 
-def known_customers(
-    source: SourceSettings, *, workspace: Path, cache: Path
-) -> pa.Table | None:
+def known_customers(source: SourceSettings, *, workspace: Path, cache: Path) -> pa.Table | None:
     """The ids of the customers table, each once (customer_id); None when they refuse nobody."""
     pattern = listing.patterns(source, workspace=workspace).get("customers")
     if pattern is None or source.unknown_customers == "keep":
@@ -68,20 +65,22 @@ def _read(
     return table
 
 
-def _one_file(
-    name: str, delivery: Delivery, *, source: SourceSettings, engine: Engine
-) -> pa.Table:
+def _one_file(name: str, delivery: Delivery, *, source: SourceSettings, engine: Engine) -> pa.Table:
     rows = _rows(delivery, source=source)
     mapping = dict(source.side_columns.get(name, {}))
     shared = source.columns.get("customer_id")
-    if "customer_id" not in mapping and shared in rows.column_names:
+    if shared and "customer_id" not in mapping and shared in rows.column_names:
         mapping["customer_id"] = shared
     there = [column for column in rows.column_names if column != LINE]
     key = f"source.side_columns.{name}"
     names = convert.required_columns(delivery.path, there, name, mapping=mapping, key=key)
     kinds = _kinds(name, delivery.path, names, rows, source=source)
     engine.bind("side", rows)
-    extras = [] if name != "customers" else [n for n in there if n not in names.values()]
+    extras = {
+        column: convert.kind_of(rows.schema.field(column).type)
+        for column in there
+        if name == "customers" and column not in names.values()
+    }
     typed = engine.table(_query(name, names, kinds, extras, source=source))
     _refuse_bad_values(name, delivery.path, names, kinds, typed)
     keep = [n for n in typed.column_names if not n.startswith(LINE)]
@@ -115,7 +114,7 @@ def _with_lines(table: pa.Table, lines: pa.Array) -> pa.Table:
     return table.replace_schema_metadata(None).append_column(LINE, lines)
 
 
-def _json_rows(stream, *, path: str, source: SourceSettings) -> pa.Table:  # type: ignore[no-untyped-def]
+def _json_rows(stream: IO[bytes], *, path: str, source: SourceSettings) -> pa.Table:
     """JSON objects as a table of text; a key that a line lacks is null there."""
     import json
 
@@ -130,7 +129,9 @@ def _json_rows(stream, *, path: str, source: SourceSettings) -> pa.Table:  # typ
                 broken = formats.Broken(int(number), "not a JSON object", text)
                 _refuse_broken(path, [broken])
             _refuse_json_number(row, path=path, line=int(number), source=source)
-            rows.append({key: _json_text(value) for key, value in row.items()} | {LINE: int(number)})
+            rows.append(
+                {key: _json_text(value) for key, value in row.items()} | {LINE: int(number)}
+            )
     names = list(dict.fromkeys(key for row in rows for key in row))
     schema = pa.schema([(n, pa.int64() if n == LINE else pa.string()) for n in names])
     return pa.Table.from_pylist(rows, schema=schema)
@@ -172,7 +173,9 @@ def _kinds(
     name: str, path: str, names: dict[str, str], rows: pa.Table, *, source: SourceSettings
 ) -> dict[str, str]:
     """The kind of every declared column; `InputError` for ids that are numbers."""
-    kinds = {ours: convert.kind_of(rows.schema.field(theirs).type) for ours, theirs in names.items()}
+    kinds = {
+        ours: convert.kind_of(rows.schema.field(theirs).type) for ours, theirs in names.items()
+    }
     kind = kinds["customer_id"]
     if kind == "number" or (kind == "integer" and not source.integer_ids):
         where = f"{path} column {names['customer_id']!r}"
@@ -185,7 +188,7 @@ def _query(
     name: str,
     names: dict[str, str],
     kinds: dict[str, str],
-    extras: Sequence[str],
+    extras: dict[str, str],
     *,
     source: SourceSettings,
 ) -> exp.Expression:
@@ -200,22 +203,25 @@ def _query(
         text = f"NULLIF(CAST({quoted} AS TEXT), '')"
         value = _typed(quoted, text, Column(names[ours], kinds[ours]), sql_type, source=source)
         columns += [f"{value} AS {ours}", f"{text} AS {identifier(f'{LINE} {ours}')}"]
-    columns += [identifier(extra) for extra in extras]
-    order = ", ".join(
-        f"{ours} NULLS FIRST" for ours in SOURCES[name].order if ours in names
-    )
-    return parse_one(
-        f"SELECT {', '.join(columns)} FROM side ORDER BY {order}, {identifier(LINE)}", dialect="duckdb"
+    columns += [
+        f"NULLIF({identifier(extra)}, '') AS {identifier(extra)}"
+        if kind == "text"
+        else identifier(extra)
+        for extra, kind in extras.items()
+    ]
+    order = ", ".join(f"{ours} NULLS FIRST" for ours in SOURCES[name].order if ours in names)
+    return parsed_query(
+        f"SELECT {', '.join(columns)} FROM side ORDER BY {order}, {identifier(LINE)}"
     )
 
 
-def _typed(
-    quoted: str, text: str, column: Column, sql_type: str, *, source: SourceSettings
-) -> str:
+def _typed(quoted: str, text: str, column: Column, sql_type: str, *, source: SourceSettings) -> str:
     if sql_type == "VARCHAR":
         return text
     if sql_type == "DOUBLE":
-        number = f"TRY_CAST({text} AS DOUBLE)" if column.kind == "text" else f"CAST({quoted} AS DOUBLE)"
+        number = (
+            f"TRY_CAST({text} AS DOUBLE)" if column.kind == "text" else f"CAST({quoted} AS DOUBLE)"
+        )
         return f"CASE WHEN ISFINITE({number}) THEN {number} END"
     zone = source.timezone or "UTC"
     field = text if column.kind == "text" else quoted
@@ -245,7 +251,9 @@ def _refuse_bad_values(
             continue
         first = bad.sort_by(LINE).slice(0, 1)
         value = first[f"{LINE} {ours}"][0].as_py()
-        setting = "source.date_format" if SOURCES[name].columns[ours] == "DATE" else "source.ts_format"
+        setting = (
+            "source.date_format" if SOURCES[name].columns[ours] == "DATE" else "source.ts_format"
+        )
         is_time = SOURCES[name].columns[ours] in ("DATE", "TIMESTAMP")
         raise InputError(
             f"{path} line {first[LINE][0].as_py()} column {theirs!r} cannot be {ours}",

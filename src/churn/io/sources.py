@@ -9,45 +9,32 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from churn.errors import ConfigurationError, InputError
-from churn.io import convert, listing, side_tables as sides
+from churn.io import accounts, convert, listing
+from churn.io import side_tables as sides
+from churn.io.accounts import Account
 from churn.io.engine import Engine, Resources, opened
-from churn.io.index import Content, Entry, Index
+from churn.io.index import Content, Entry, Found, Index
 from churn.io.listing import Delivery
 from churn.settings import SourceSettings
 from churn.timeline import Arrival
-from churn.usage import events, quality
+from churn.usage import duplicates, events
 from churn.usage.events import Reading, Rules
+
+T = TypeVar("T", bound=Found)
 
 MAX_REJECTS = 100_000
 """How many refused rows of one delivery are kept for a person to look at; all are counted."""
 
 HASHES_AT_ONCE = 1 << 26
-
-REJECTS = ("file", "line", "column", "value", "reason")
-
-
-@dataclass(frozen=True)
-class Account:
-    """What became of the rows of one delivery: read = used + duplicate + excluded + refused.
-
-    A delivery whose content was listed before under another name reads nothing.
-    """
-
-    path: str
-    sha256: str
-    read: int
-    used: int
-    duplicate: int
-    excluded: int
-    refused: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +65,9 @@ class Intake:
         if self.known_customers is not None:
             engine.bind("known_customers", self.known_customers)
         queries = []
-        for place, (reading, group) in enumerate(_groups(chosen, by_cleanness=True)):
+        spotless = [content for content in chosen if content.is_spotless]
+        others = [content for content in chosen if not content.is_spotless]
+        for place, (reading, group) in enumerate(_groups(spotless) + _groups(others)):
             raw, dropped = f"raw_{place}", f"dropped_{place}"
             engine.bind(raw, [content.file.place for content in group], row_numbers=True)
             if all(content.is_spotless for content in group):
@@ -135,17 +124,19 @@ def take_in(
             engine.bind("known_customers", known)
         index.meet(engine.table(events.known_hashes()) if known is not None else None)
         contents = _contents(found, source, rules=rules, index=index, engine=engine)
-        rejects = _rejects(contents, index)
-        _refuse_too_many(_accounts(found, contents, None), rejects, share=max_rejected_share)
+        rejects = accounts.rejects_of(contents, index)
+        accounts.refuse_too_many(
+            accounts.accounts_of(found, contents, None), rejects, share=max_rejected_share
+        )
         arrival = _completed(arrival, contents)
         losers = _losers(contents, rules=rules, arrival=arrival, engine=engine)
         contents = _without(contents, losers)
-        rejects = _with_conflicts(rejects, losers)
-        accounts = _accounts(found, contents, losers)
-        _refuse_too_many(accounts, rejects, share=max_rejected_share)
+        rejects = accounts.with_conflicts(rejects, losers)
+        counted = accounts.accounts_of(found, contents, losers)
+        accounts.refuse_too_many(counted, rejects, share=max_rejected_share)
         first, last = _span(contents)
         intake = Intake(
-            accounts=accounts,
+            accounts=counted,
             rejects=rejects,
             months=_months(contents, arrival=arrival, index=index),
             first_day=first.date(),
@@ -179,22 +170,24 @@ def _refuse_unknown_formats(source: SourceSettings) -> None:
         ) from error
     if source.ts_format in ("iso", "epoch_s", "epoch_ms"):
         return
-    moment = datetime(2001, 2, 3, 4, 5, 6)
-    try:
-        is_format = "%" in source.ts_format and bool(
-            datetime.strptime(moment.strftime(source.ts_format + " %Y"), source.ts_format + " %Y")
-            if "%Y" not in source.ts_format
-            else datetime.strptime(moment.strftime(source.ts_format), source.ts_format)
-        )
-    except ValueError:
-        is_format = "%z" in source.ts_format
-    if not is_format:
+    if not _is_strptime(source.ts_format):
         raise ConfigurationError(
             "source.ts_format is not a format of times",
             got=source.ts_format,
             expected="iso, epoch_s, epoch_ms, or a strptime format",
             next_step="set source.ts_format='%d.%m.%Y %H:%M:%S', for example",
         )
+
+
+def _is_strptime(text: str) -> bool:
+    """Whether `text` is a strptime format that says the year."""
+    if "%Y" not in text and "%y" not in text:
+        return False
+    try:
+        datetime.strptime(datetime(2001, 2, 3, tzinfo=UTC).strftime(text), text)
+    except ValueError:
+        return False
+    return True
 
 
 def _contents(
@@ -207,8 +200,8 @@ def _contents(
 ) -> tuple[Content, ...]:
     """Every content once, under the first path that holds it; what is new is judged now."""
     firsts = {delivery.sha256: delivery for delivery in reversed(found)}
-    contents = [
-        Content(
+    files = [
+        Found(
             delivery.path,
             delivery.sha256,
             convert.readable(
@@ -218,25 +211,25 @@ def _contents(
                 source=source,
                 engine=engine,
             ),
-            index.entry(delivery.sha256),
         )
         for delivery in sorted(firsts.values(), key=lambda delivery: delivery.path)
     ]
-    fresh = [content for content in contents if content.entry is None]
+    known = {file.sha256: index.entry(file.sha256) for file in files}
+    fresh = [file for file in files if known[file.sha256] is None]
     entries = _judged(fresh, rules=rules, index=index, engine=engine)
     return tuple(
-        replace(content, entry=entries.get(content.sha256, content.entry)) for content in contents
+        Content(file.path, file.sha256, file.file, known[file.sha256] or entries[file.sha256])
+        for file in files
     )
 
 
 def _judged(
-    contents: Sequence[Content], *, rules: Rules, index: Index, engine: Engine
+    files: Sequence[Found], *, rules: Rules, index: Index, engine: Engine
 ) -> dict[str, Entry]:
     """Entries of contents never seen before; their refused rows are kept beside the index."""
     entries: dict[str, Entry] = {}
-    for reading, group in _groups(contents):
-        engine.bind("raw", [content.file.place for content in group], row_numbers=True)
-        rows = engine.table(events.tally(reading, rules)).to_pylist()
+    for reading, group in _groups(files):
+        rows = _tallied(reading, group, rules=rules, engine=engine)
         for place, content in enumerate(group):
             own = [row for row in rows if row["file_no"] == place]
             entries[content.sha256] = Entry.of(own, n_skipped=content.file.n_skipped)
@@ -249,15 +242,32 @@ def _judged(
     return entries
 
 
-def _groups(
-    contents: Sequence[Content], *, by_cleanness: bool = False
-) -> list[tuple[Reading, list[Content]]]:
-    """Contents that one scan can read together; with `by_cleanness`, spotless ones apart."""
-    groups: dict[tuple[str, bool], list[Content]] = {}
-    for content in contents:
-        is_apart = by_cleanness and not content.is_spotless
-        key = (f"{content.file.signature} {content.file.reading}", is_apart)
-        groups.setdefault(key, []).append(content)
+def _tallied(
+    reading: Reading, group: Sequence[Found], *, rules: Rules, engine: Engine
+) -> list[dict[str, Any]]:
+    """The rows of `events.tally`; a file that is damaged inside is named."""
+    query = events.tally(reading, rules)
+    try:
+        engine.bind("raw", [file.file.place for file in group], row_numbers=True)
+        return engine.table(query).to_pylist()
+    except InputError as error:
+        if len(group) > 1:
+            for file in group:
+                _tallied(reading, [file], rules=rules, engine=engine)
+            raise
+        raise InputError(
+            f"{group[0].path} is damaged inside",
+            got=error.got,
+            expected="a file as it was written",
+            next_step="deliver the file again; was it copied while it was being written?",
+        ) from error
+
+
+def _groups(files: Sequence[T]) -> list[tuple[Reading, list[T]]]:
+    """Files that one scan can read together."""
+    groups: dict[str, list[T]] = {}
+    for file in files:
+        groups.setdefault(f"{file.file.signature} {file.file.reading}", []).append(file)
     return [(group[0].file.reading, group) for group in groups.values()]
 
 
@@ -282,7 +292,7 @@ def _has(contents: Sequence[Content], name: str) -> bool:
 def _losers(
     contents: Sequence[Content], *, rules: Rules, arrival: Arrival, engine: Engine
 ) -> pd.DataFrame:
-    """Rows that lose their event_id to another row (see `events.resolved`)."""
+    """Rows that lose their event_id to another row (see `duplicates.resolved`)."""
     with_ids = [content for content in contents if content.file.reading.column("event_id")]
     groups = _groups(with_ids)
     hashes = _repeated_hashes(groups, engine)
@@ -292,11 +302,11 @@ def _losers(
     found = []
     for reading, group in groups:
         engine.bind("raw", [content.file.place for content in group], row_numbers=True)
-        rows = engine.table(events.rivals(reading, rules, arrival=arrival))
+        rows = engine.table(duplicates.rivals(reading, rules, arrival=arrival))
         paths = pa.array([content.path for content in group], pa.string())
         found.append(rows.append_column("path", paths.take(rows["file_no"])))
     engine.bind("rivals", pa.concat_tables(found))
-    return engine.table(events.resolved()).to_pandas()
+    return engine.table(duplicates.resolved()).to_pandas()
 
 
 def _repeated_hashes(
@@ -310,8 +320,12 @@ def _repeated_hashes(
         some = [np.empty(0, dtype=np.uint64)]
         for reading, group in groups:
             engine.bind("raw", [content.file.place for content in group], row_numbers=True)
-            some.append(engine.table(events.id_hashes(reading, part=part, n_parts=n_parts))["h"].to_numpy())
-        repeated.append(events.repeated(np.concatenate(some)))
+            some.append(
+                engine.table(duplicates.id_hashes(reading, part=part, n_parts=n_parts))[
+                    "h"
+                ].to_numpy()
+            )
+        repeated.append(duplicates.repeated(np.concatenate(some)))
     return np.concatenate(repeated)
 
 
@@ -333,76 +347,6 @@ def _without(contents: Sequence[Content], losers: pd.DataFrame) -> tuple[Content
     return tuple(changed)
 
 
-def _rejects(contents: Sequence[Content], index: Index) -> pd.DataFrame:
-    """All refused rows of `contents`: `REJECTS`, in the order of files and lines."""
-    frames = [
-        index.rejects(content.sha256).assign(file=content.path)
-        for content in contents
-        if content.entry.refused
-    ]
-    empty = pd.DataFrame({name: pd.Series(dtype=_REJECT_TYPES[name]) for name in REJECTS})
-    return pd.concat(frames)[list(REJECTS)].reset_index(drop=True) if frames else empty
-
-
-_REJECT_TYPES = {"file": "str", "line": "int64", "column": "str", "value": "str", "reason": "str"}
-
-
-def _with_conflicts(rejects: pd.DataFrame, losers: pd.DataFrame) -> pd.DataFrame:
-    conflicts = losers[~losers["is_duplicate"].astype(bool)]
-    if conflicts.empty:
-        return rejects
-    more = pd.DataFrame(
-        {
-            "file": conflicts["path"],
-            "line": conflicts["line"],
-            "column": "event_id",
-            "value": conflicts["event_id"],
-            "reason": events.CONFLICT,
-        }
-    )
-    every = pd.concat([rejects, more]) if len(rejects) else more
-    return every.sort_values(["file", "line"], kind="stable", ignore_index=True)
-
-
-def _accounts(
-    found: Sequence[Delivery], contents: Sequence[Content], losers: pd.DataFrame | None
-) -> tuple[Account, ...]:
-    """One account per delivery; a second name of the same content reads nothing."""
-    lost = Counter() if losers is None else Counter(zip(losers["path"], losers["is_duplicate"], strict=True))
-    by_path = {content.path: content for content in contents}
-    accounts = []
-    for delivery in found:
-        content = by_path.get(delivery.path)
-        if content is None:
-            accounts.append(Account(delivery.path, delivery.sha256, 0, 0, 0, 0, 0))
-            continue
-        entry, duplicate = content.entry, lost[delivery.path, True]
-        refused = entry.refused + lost[delivery.path, False]
-        used = entry.read - entry.excluded - duplicate - refused
-        accounts.append(
-            Account(
-                delivery.path, delivery.sha256, entry.read, used, duplicate, entry.excluded, refused
-            )
-        )
-    return tuple(accounts)
-
-
-def _refuse_too_many(accounts: Sequence[Account], rejects: pd.DataFrame, *, share: float) -> None:
-    """Raise `InputError` for the first delivery with more than `share` of its rows refused."""
-    for account in accounts:
-        if account.refused <= share * account.read:
-            continue
-        of_file = rejects[rejects["file"] == account.path]
-        first = of_file.sort_values("line", kind="stable").iloc[0]
-        rest = f" and {account.refused - 1} more" if account.refused > 1 else ""
-        raise InputError(
-            f"{account.path} line {first['line']} column {first['column']}: {first['reason']}",
-            got=f"{quality.shown(first['value'])}{rest}: {account.refused} of {account.read} rows refused",
-            expected=f"at most {share:.3%} of a file (rollup.max_rejected_share={share:g})",
-            next_step=quality.likely_cause(first["column"], first["value"], first["reason"]),
-        )
-
-
 def _span(contents: Sequence[Content]) -> tuple[datetime, datetime]:
     """First and last time of a good row. Raises `InputError` when there is none at all."""
     firsts = [content.entry.first_ts for content in contents if content.entry.first_ts]
@@ -410,7 +354,7 @@ def _span(contents: Sequence[Content]) -> tuple[datetime, datetime]:
     if not firsts:
         raise InputError(
             "the log has no usable event",
-            got=f"{sum(content.entry.read for content in contents)} rows read, none of them used",
+            got=f"{sum(content.entry.read for content in contents):,} rows read, none of them used",
             expected="at least one event",
             next_step="run `churn check` to see what was refused or excluded, and why",
         )

@@ -127,7 +127,9 @@ def read(folder: Path, *, made_by: str, part: str | None = None) -> pd.DataFrame
             next_step=f"run `churn {made_by} as_of={part}`",
         )
     chosen = [files[part]] if part is not None else list(files.values())
-    return pa.concat_tables([pq.read_table(path) for path in chosen]).to_pandas()
+    return pa.concat_tables(
+        [pq.read_table(path) for path in chosen], promote_options="default"
+    ).to_pandas()
 
 
 def facts(folder: Path, *, made_by: str) -> dict[str, Any]:

@@ -9,8 +9,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -36,7 +35,7 @@ REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn")
 """What a served model needs beside this package, which is not listed: a package of the same name
 on a public index would be installed in its place."""
 
-SERVED = '''"""The served model: a calibrated risk for each row of features, read from text and JSON."""
+SERVED = '''"""The served model: a calibrated risk for each row, read from text and JSON."""
 
 import json
 from pathlib import Path
@@ -73,7 +72,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Run:
-    """What one training leaves: texts and pictures by file name, flat parameters and figures.
+    """What one training leaves: texts and pictures by file name, parameters and figures.
 
     `inputs` are the model's columns as (name, kind); `model_folder` holds booster.txt and
     spec.json.
@@ -118,34 +117,40 @@ def promote(where: Store, *, to_champion: str, to_previous: str | None) -> bool:
     """
 
     def move() -> bool:
-        with _client(where) as client:
-            client.set_registered_model_alias(REGISTERED, "champion", to_champion)
-            if to_previous:
-                client.set_registered_model_alias(REGISTERED, "previous", to_previous)
+        client = _client(where)
+        client.set_registered_model_alias(REGISTERED, "champion", to_champion)
+        if to_previous:
+            client.set_registered_model_alias(REGISTERED, "previous", to_previous)
         return True
 
     return _or_warn(move, False, "the champion's new alias")
 
 
 def _record(where: Store, run: Run) -> dict[str, str]:
-    with _client(where) as client:
-        import mlflow
+    client = _client(where)
+    import mlflow
 
-        with mlflow.start_run(
-            experiment_id=_experiment(client, where), run_name="train", log_system_metrics=False
-        ) as active:
-            mlflow.set_tags(
-                {**run.tags, "model_version": run.version, "mlflow.note.content": run.description}
-            )
-            mlflow.log_params({k: str(v)[:499] for k, v in run.parameters.items()})
-            mlflow.log_metrics(dict(run.figures))
-            with tempfile.TemporaryDirectory() as folder:
-                for name, content in run.files.items():
-                    (Path(folder) / name).write_bytes(content)
-                mlflow.log_artifacts(folder)
-            number = _register(client, run)
-        client.set_registered_model_alias(REGISTERED, "challenger", number)
+    about = {"model_version": run.version, "mlflow.note.content": run.description}
+    with mlflow.start_run(experiment_id=_experiment(client, where), run_name="train") as active:
+        mlflow.set_tags({**run.tags, **about})
+        mlflow.log_params({key: str(value)[:499] for key, value in _flat(run.parameters).items()})
+        mlflow.log_metrics(dict(run.figures))
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in run.files.items():
+                (Path(folder) / name).write_bytes(content)
+            mlflow.log_artifacts(folder)
+        number = _register(client, run)
+    client.set_registered_model_alias(REGISTERED, "challenger", number)
     return {"mlflow_run_id": active.info.run_id, "mlflow_model_version": number}
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested parameters by dotted name."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def _register(client: Any, run: Run) -> str:
@@ -186,17 +191,16 @@ def _experiment(client: Any, where: Store) -> str:
     return str(client.create_experiment(where.experiment, artifact_location=where.artifacts))
 
 
-@contextmanager
-def _client(where: Store) -> Iterator[Any]:
+def _client(where: Store) -> Any:
     """An MLflow client of the store, which is brought up to date first, one process at a time."""
     import mlflow
 
-    for name in ("mlflow", "alembic"):
+    for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if where.uri.startswith("sqlite:"):
         _upgrade(where)
     mlflow.set_tracking_uri(where.uri)
-    yield mlflow.MlflowClient(where.uri, where.uri)
+    return mlflow.MlflowClient(where.uri, where.uri)
 
 
 def _upgrade(where: Store) -> None:
@@ -206,7 +210,7 @@ def _upgrade(where: Store) -> None:
     where.lock.parent.mkdir(parents=True, exist_ok=True)
     with where.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        engine = utils.create_sqlalchemy_engine_with_retry(where.uri)
+        engine = utils.create_sqlalchemy_engine(where.uri)
         try:
             utils._initialize_tables(engine) if _is_empty(engine) else utils._upgrade_db(engine)
         finally:
@@ -235,7 +239,7 @@ def _or_warn(action: Callable[[], T], otherwise: T, what: str) -> T:
 
         try:
             return action()
-        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, RequestException, SQLAlchemyError, OSError, ImportError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             logger.warning("MLflow did not record %s: %s", what, reason)
             return otherwise

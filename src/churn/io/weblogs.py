@@ -6,12 +6,14 @@ import pyarrow.compute as compute
 
 from churn.io.formats import Block, Broken
 
-MONTHS = pa.array(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"])
+MONTHS = pa.array(
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+)
 NUMBERS = pa.array([f"{month:02d}" for month in range(1, 13)])
 
 ACCESS = (
-    r'^(?P<host>\S+) \S+ (?P<user>.+?) \[(?P<d>\d{2})/(?P<m>[A-Z][a-z]{2})/(?P<y>\d{4})'
-    r':(?P<t>\d{2}:\d{2}:\d{2}) (?P<oh>[+-]\d{2})(?P<om>\d{2})\] '
+    r"^(?P<host>\S+) \S+ (?P<user>.+?) \[(?P<d>\d{2})/(?P<m>[A-Z][a-z]{2})/(?P<y>\d{4})"
+    r":(?P<t>\d{2}:\d{2}:\d{2}) (?P<oh>[+-]\d{2})(?P<om>\d{2})\] "
     r'"(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?:\d+|-)(?: .*)?$'
 )
 REQUEST = r"^(?P<method>[A-Z]+) (?P<path>/[^/?#; ]*)"
@@ -82,12 +84,12 @@ def error_block(lines: list[str], numbers: np.ndarray) -> Block:
         }
     )
     is_good = compute.or_(is_nginx, is_apache)
-    block = _block(rows.filter(is_good), is_good, text, numbers, reason="not a line of an error log")
+    block = _block(
+        rows.filter(is_good), is_good, text, numbers, reason="not a line of an error log"
+    )
     somebody = block.rows["customer_id"].is_valid()
     mask = np.asarray(somebody)
-    return Block(
-        block.rows.filter(somebody), block.lines[mask], block.broken, int((~mask).sum())
-    )
+    return Block(block.rows.filter(somebody), block.lines[mask], block.broken, int((~mask).sum()))
 
 
 def _parts(found: pa.Array) -> dict[str, pa.Array]:

@@ -47,7 +47,9 @@ def visible(text: str) -> str:
 
 
 def text(value: object) -> str:
-    """Any value of a text column as people read it."""
+    """Any value as people read it; a whole number that pandas keeps as a float has no point."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return DASH if missing(value) else visible(str(value))
 
 
@@ -88,7 +90,7 @@ def points(change: Any) -> str:
 
 def sign(currency: Any) -> str:
     """What stands before an amount: `€`, `CHF `, or nothing where there is no currency."""
-    code = "" if missing(currency) else visible(str(currency)).strip()
+    code = "" if missing(currency) else visible(str(currency)).strip()[:8]
     return SYMBOLS.get(code, f"{code}{NBSP}" if code else "")
 
 

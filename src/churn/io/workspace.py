@@ -63,7 +63,8 @@ class Workspace:
     def last_contacts(self, as_of: date) -> dict[str, date]:
         """The date of the last contact before `as_of` by customer."""
         rows = tables.read(self.folder("contacts"), made_by="rollup")
-        known = rows["recorded_at"].fillna(rows["contacted_at"]) < pd.Timestamp(as_of)
+        day = pd.Timestamp(as_of)
+        known = (rows["contacted_at"] < day) & ~(rows["recorded_at"] >= day)
         latest = rows[known].groupby("customer_id")["contacted_at"].max()
         return {str(customer): moment.date() for customer, moment in latest.items()}
 

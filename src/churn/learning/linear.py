@@ -3,7 +3,8 @@
 Small logs have more to gain from it than from trees; on large ones it makes the blend steadier.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +18,11 @@ Array = np.ndarray[Any, Any]
 
 Z_LIMIT = 4.0
 """Standardised values are cut here, so that one wild value cannot decide a score alone."""
+
+
+MAX_FIT_ROWS = 300_000
+"""Weights are fitted on an evenly spaced sample of this size: a few hundred numbers do not need
+more, and the design matrix of millions of rows would not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,14 @@ def fit(columns: Sequence[Column], values: Array, label: Array, *, c: float) -> 
     BLAS runs on one thread: on more, the last bits of the weights depend on how many there are.
     """
     scaled = [_scaling(column, values[:, place]) for place, column in enumerate(columns)]
-    design = np.hstack([_design(columns[k], scaled[k], values[:, k]) for k in range(len(columns))])
+    sample = slice(None, None, -(-len(values) // MAX_FIT_ROWS))
+    few = values[sample]
+    design = np.hstack([_design(column, scaled[k], few[:, k]) for k, column in enumerate(columns)])
     with threadpool_limits(limits=1, user_api="blas"):
         found = LogisticRegression(C=c, solver="newton-cholesky", max_iter=100, tol=1e-6)
-        found.fit(design, label)
+        found.fit(design, label[sample])
     weights = iter(found.coef_[0].tolist())
-    terms = [
-        _weighted(column, term, [next(weights) for _ in range(_width(column))])
-        for column, term in zip(columns, scaled, strict=True)
-    ]
+    terms = [_weighted(column, term, weights) for column, term in zip(columns, scaled, strict=True)]
     centres = [float(_added(t, values[:, k]).mean()) for k, t in enumerate(terms)]
     centred = [Term(**{**asdict(t), "centre": m}) for t, m in zip(terms, centres, strict=True)]
     return Logistic(float(found.intercept_[0]), tuple(centred))
@@ -112,22 +117,18 @@ def _scaling(column: Column, values: Array) -> Term:
     return Term(mean=float(logs.mean()), scale=1 / deviation if deviation > 1e-9 else 0.0)
 
 
-def _width(column: Column) -> int:
-    return len(column.levels) if column.kind == "category" else 2
-
-
 def _design(column: Column, term: Term, values: Array) -> Array:
-    """The columns that one input column has in the regression: one per level, or z and missing.
+    """The columns that one input column has in the regression: one per level, or z and a flag.
 
-    The missing flag is centred by nothing: a column that is never missing gets a column of zeros,
-    whose weight stays zero under the penalty.
+    Where nothing is missing the flag is a column of zeros, whose weight the penalty holds at zero.
     """
     if column.kind == "category":
         return (values[:, None] == np.arange(len(column.levels))).astype(float)
     return np.column_stack([_standardised(term, values), np.isnan(values)])
 
 
-def _weighted(column: Column, term: Term, weights: list[float]) -> Term:
+def _weighted(column: Column, term: Term, weights: Iterator[float]) -> Term:
+    """`term` with the next of the fitted `weights`, as many as `_design` made columns."""
     if column.kind == "category":
-        return Term(level_weights=tuple(weights))
-    return Term(term.mean, term.scale, weights[0], weights[1])
+        return Term(level_weights=tuple(itertools.islice(weights, len(column.levels))))
+    return Term(term.mean, term.scale, next(weights), next(weights))

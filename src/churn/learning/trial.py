@@ -1,15 +1,16 @@
 """A recipe on trial: fitted on early snapshots, judged on the latest, beside its rivals."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 
 import pandas as pd
 
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
 from churn.learning import baselines, metrics, models, splits
-from churn.learning.models import Array, Recipe
+from churn.learning.models import Array, Model, Recipe
 from churn.learning.splits import Split
 
 MODEL = "model"
@@ -63,6 +64,40 @@ def run(
         for name in scores
     }
     return Trial(split, figures, test[["snapshot", "customer_id", "label"]], risk, scores)
+
+
+def record(
+    rows: pd.DataFrame, model: Model, judged: Trial | None, *, recipe: Recipe
+) -> dict[str, Any]:
+    """What is worth knowing about a training on `rows`, as JSON types.
+
+    `test` is None without figures. Threads are left out: they change no figure, and a record
+    should not know its machine.
+    """
+    return {
+        "training_snapshots": [str(s) for s in sorted(rows["snapshot"].unique())],
+        "n_rows": len(rows),
+        "n_churned": int(rows["label"].sum()),
+        "base_rate": float(rows["label"].mean()),
+        "n_features": len(model.columns),
+        "recipe": {key: value for key, value in asdict(recipe).items() if key != "threads"},
+        "calibration": asdict(model.calibration),
+        "test": judged
+        and {
+            "snapshots": [str(s) for s in judged.split.test],
+            "training_snapshots": [str(s) for s in judged.split.train],
+            "figures": judged.figures,
+        },
+    }
+
+
+def figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a record as one flat table: `<contestant>.<figure>` and `train.<figure>`."""
+    by_name = record["test"]["figures"] if record["test"] else {}
+    flat = {
+        f"{name}.{key}": value for name, found in by_name.items() for key, value in found.items()
+    }
+    return {**flat, "train.base_rate": record["base_rate"], "train.n_rows": record["n_rows"]}
 
 
 def latest_split(rows: pd.DataFrame, *, definition: Definition, n_test: int) -> Split | None:

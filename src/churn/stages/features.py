@@ -22,8 +22,8 @@ def run(settings: Settings) -> None:
     workspace = Workspace(settings.place)
     usage = workspace.usage_facts()
     as_of = settings.as_of_or_last(usage)
-    snapshots = _snapshots(settings, as_of, usage)
     with opened(resources(settings.engine), workspace.usage()) as engine:
+        snapshots = _snapshots(engine, settings, as_of)
         vocabulary = _vocabulary(engine, settings, as_of, snapshots[0], usage)
         features = definitions.expand(
             feature_documents(settings), vocabulary, without=settings.features.without
@@ -47,8 +47,8 @@ def run(settings: Settings) -> None:
     _report(folder, features)
 
 
-def _snapshots(settings: Settings, as_of: date, usage: dict[str, Any]) -> list[date]:
-    """The training snapshots that the log reaches back for."""
+def _snapshots(engine: Engine, settings: Settings, as_of: date) -> list[date]:
+    """The training snapshots that the log, as known at `as_of`, reaches back for."""
     wanted = training_snapshots(
         as_of,
         gap_days=settings.churn.gap_days,
@@ -57,7 +57,8 @@ def _snapshots(settings: Settings, as_of: date, usage: dict[str, Any]) -> list[d
         step_days=settings.train.step_days,
     )
     history = settings.min_history_days()
-    first_day = date.fromisoformat(usage["first_day"])
+    known = engine.table(panel.first_known_day(known_on=as_of)).to_pylist()[0]["day"]
+    first_day = known or as_of
     snapshots = panel.usable_snapshots(wanted, first_day=first_day, min_history_days=history)
     if not snapshots:
         needed = settings.churn.gap_days + settings.churn.horizon_days + history

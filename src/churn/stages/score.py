@@ -1,13 +1,14 @@
 """`churn score`: the champion's calibrated risk of every active customer at `as_of`."""
 
 import logging
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import pandas as pd
 
 from churn import contracts
-from churn.errors import HeldBackError
+from churn.errors import HeldBackError, InputError
 from churn.features import definitions, panel
 from churn.features.labels import Definition
 from churn.io import bundle, tables
@@ -52,6 +53,7 @@ def run(settings: Settings) -> None:
 def _plan(champion: Bundle, settings: Settings, as_of: date, usage: dict[str, Any]) -> panel.Plan:
     """The champion's own features at `as_of`: its event types and roles, not today's."""
     facts = champion.spec["panel"]
+    _refuse_lost_attributes(champion, facts["vocabulary"]["static"], usage["attributes"])
     return panel.Plan(
         snapshots=[as_of],
         labels_known_on=as_of,
@@ -63,6 +65,19 @@ def _plan(champion: Bundle, settings: Settings, as_of: date, usage: dict[str, An
         arrival=settings.arrival(as_of),
         has_customer_versions=usage["has_customer_versions"],
     )
+
+
+def _refuse_lost_attributes(
+    champion: Bundle, needed: Mapping[str, str], there: Mapping[str, str]
+) -> None:
+    lost = [name for name in needed if name not in there]
+    if lost:
+        raise InputError(
+            f"the customers table has lost what model {champion.version} looks at",
+            got=f"no column {', '.join(lost)}",
+            expected=f"the attributes {', '.join(needed)}",
+            next_step="deliver the customers table whole, or train and promote a model without them",
+        )
 
 
 def _scores(champion: Bundle, features: pd.DataFrame, as_of: date, version: str) -> pd.DataFrame:

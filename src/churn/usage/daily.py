@@ -13,17 +13,23 @@ from churn.contracts import DAILY, LATE, MASKS, N_PLACES, PLACES, SUMS
 
 
 def first_appearances() -> exp.Expression:
-    """`clean_events` → one row per event type with when it was first known, oldest first."""
+    """`clean_events` → one row per event type with when it was first known, oldest first.
+
+    `ts` is the first time among the rows known first: a row that arrives later moves nobody.
+    """
     return _sql("""
-        SELECT event, MIN(known_on) AS known_on, MIN(ts) AS ts FROM clean_events
-        GROUP BY event ORDER BY known_on, ts, event
+        SELECT event, known_on, ts FROM (
+            SELECT event, known_on, MIN(ts) AS ts,
+                   ROW_NUMBER() OVER (PARTITION BY event ORDER BY known_on) AS place
+            FROM clean_events GROUP BY event, known_on
+        ) AS appearances WHERE place = 1 ORDER BY known_on, ts, event
     """)
 
 
 def first_people() -> exp.Expression:
-    """`clean_events` → one row per customer and person of the account, oldest first."""
+    """`clean_events` → one row per customer and person of the account with when they were known."""
     return _sql("""
-        SELECT customer_id, user_id, MIN(known_on) AS known_on, MIN(ts) AS ts FROM clean_events
+        SELECT customer_id, user_id, MIN(known_on) AS known_on FROM clean_events
         WHERE user_id IS NOT NULL GROUP BY customer_id, user_id
     """)
 
@@ -40,7 +46,7 @@ def extended_dictionary(known: Sequence[str], appeared: Sequence[str]) -> list[s
 def merged_people() -> exp.Expression:
     """`appeared_rows`, first appearances found month by month → one row per customer and person."""
     return _sql("""
-        SELECT customer_id, user_id, MIN(known_on) AS known_on, MIN(ts) AS ts FROM appeared_rows
+        SELECT customer_id, user_id, MIN(known_on) AS known_on FROM appeared_rows
         GROUP BY customer_id, user_id
     """)
 
@@ -48,18 +54,19 @@ def merged_people() -> exp.Expression:
 def numbered_people() -> exp.Expression:
     """Tables `people` (customer_id, user_id, place) and `appeared` → `people` with the new ones.
 
-    Places count up within an account in order of first appearance; from 62 on they share bits.
+    Places count up within an account by the day they were first known, then by name (a time could
+    come from a row that arrives later); from 62 on they share bits.
     """
     return _sql(f"""
         WITH new_people AS (
-            SELECT a.customer_id, a.user_id, a.known_on, a.ts FROM appeared AS a
+            SELECT a.customer_id, a.user_id, a.known_on FROM appeared AS a
             LEFT JOIN people AS p ON p.customer_id = a.customer_id AND p.user_id = a.user_id
             WHERE p.user_id IS NULL
         ), taken AS (
             SELECT customer_id, MAX(place) + 1 AS n FROM people GROUP BY customer_id
         ), numbered AS (
             SELECT w.customer_id, w.user_id, CAST(COALESCE(t.n, 0) - 1 + ROW_NUMBER() OVER (
-                PARTITION BY w.customer_id ORDER BY w.known_on, w.ts, w.user_id) AS BIGINT) AS place
+                PARTITION BY w.customer_id ORDER BY w.known_on, w.user_id) AS BIGINT) AS place
             FROM new_people AS w LEFT JOIN taken AS t ON t.customer_id = w.customer_id
         ), everybody AS (
             SELECT customer_id, user_id, place FROM people

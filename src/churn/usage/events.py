@@ -2,34 +2,41 @@
 
 Everything here builds SQLGlot expressions over a relation `raw` (the files of one `Reading`, with
 `file_index` and `file_row_number`); `io.sources` runs them. A row is judged once, by the first rule
-of `FAULTS` that it breaks; duplicates are a matter of several files and come after (`resolved`).
+of `FAULTS` that it breaks; duplicates are a matter of several files (`usage.duplicates`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
-import numpy as np
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from churn.contracts import MONEY_SCALE
 from churn.timeline import Arrival
-
-ISO = r"\d{4}-\d{2}-\d{2}([ T]([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?"
-"""What `source.ts_format=iso` accepts; DuckDB's own cast also takes `2025/1/5` and `infinity`."""
-
-OFFSET = r"(Z|[+-]\d{2}:\d{2})$"
-
-FIRST_YEAR, BEFORE_YEAR = 1990, 2200
-"""A time outside is a fault of the clock or of the format, not an event."""
+from churn.usage.columns import (
+    BEFORE_YEAR,
+    FIRST_YEAR,
+    Column,
+    identifier,
+    literal,
+    moment,
+    parsed_query,
+    sql,
+)
 
 MAX_VALUE = 9e13
 """Values beyond do not fit a signed 64-bit integer of 1/10000."""
 
-CONTENT = ("customer_id", "ts", "event", "value_units", "user_id", "text")
-"""What makes two rows with one event_id the same event: everything but when they arrived."""
-
-CLEAN = ("customer_id", "ts", "day", "local_hour", "event", "value_units", "user_id", "loaded_at", "known_on")
+CLEAN = (
+    "customer_id",
+    "ts",
+    "day",
+    "local_hour",
+    "event",
+    "value_units",
+    "user_id",
+    "loaded_at",
+    "known_on",
+)
 """The columns of `clean_events`."""
 
 TYPED = (
@@ -49,18 +56,6 @@ TYPED = (
     "raw",
 )
 """What `parsed` gives of a row, and what a converted text file holds."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the files: its `name` there, and its `kind` (see `KINDS`)."""
-
-    name: str
-    kind: str
-
-
-KINDS = ("text", "integer", "number", "timestamp", "timestamp_ns", "instant", "date", "other")
-"""`timestamp` has no zone, `instant` is a moment in UTC, `other` can be shown as text."""
 
 
 @dataclass(frozen=True)
@@ -118,54 +113,6 @@ FAULTS = (
 )
 EXCLUDED = 10
 UNKNOWN_CUSTOMER = 9
-CONFLICT = "one event_id with two contents"
-
-
-def moment(name: str, column: Column, *, ts_format: str, timezone: str) -> str:
-    """SQL that turns a column into a UTC timestamp without zone; NULL where it is none.
-
-    Without an offset the time is local time of `timezone`: an hour that a clock skips is read with
-    the offset before the skip, an hour that it repeats is read as the second one.
-    """
-    if column.kind == "instant":
-        return f"TIMEZONE('UTC', CAST({name} AS TIMESTAMPTZ))"
-    if column.kind in ("timestamp", "timestamp_ns", "date"):
-        bare = name if column.kind == "timestamp" else f"CAST({name} AS TIMESTAMP)"
-        return _in_utc(bare, timezone)
-    if ts_format in ("epoch_s", "epoch_ms"):
-        return _since_epoch(name, column, per_second=1 if ts_format == "epoch_s" else 1000)
-    if ts_format == "iso":
-        return _iso(name, timezone)
-    parsed = f"TRY_STRPTIME({name}, {literal(ts_format)})"
-    return f"TIMEZONE('UTC', {parsed})" if "%z" in ts_format else _in_utc(parsed, timezone)
-
-
-def _iso(name: str, timezone: str) -> str:
-    instant = f"TIMEZONE('UTC', TRY_CAST({name} AS TIMESTAMPTZ))"
-    shape = f"REGEXP_FULL_MATCH({name}, {literal(ISO)})"
-    if timezone == "UTC":
-        return f"CASE WHEN {shape} THEN {instant} END"
-    local = _in_utc(f"TRY_CAST({name} AS TIMESTAMP)", timezone)
-    offset = f"REGEXP_MATCHES({name}, {literal(OFFSET)})"
-    return f"CASE WHEN NOT {shape} THEN NULL WHEN {offset} THEN {instant} ELSE {local} END"
-
-
-def _since_epoch(name: str, column: Column, *, per_second: int) -> str:
-    first, before = (
-        int((datetime(year, 1, 1) - datetime(1970, 1, 1)).total_seconds()) * per_second
-        for year in (FIRST_YEAR, BEFORE_YEAR)
-    )
-    amount = f"TRY_CAST({name} AS DECIMAL(20, 6))"
-    micros = f"CAST(ROUND({amount} * {1_000_000 // per_second}) AS BIGINT)"
-    return (
-        f"CASE WHEN {amount} >= {first} AND {amount} < {before} THEN MAKE_TIMESTAMP({micros}) END"
-    )
-
-
-def _in_utc(local: str, timezone: str) -> str:
-    if timezone == "UTC":
-        return local
-    return f"TIMEZONE('UTC', TIMEZONE({literal(timezone)}, {local}))"
 
 
 def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expression:
@@ -174,7 +121,7 @@ def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expression:
     `ts_raw`, `value_raw` and `loaded_raw` keep the text of what could not be read (else NULL).
     """
     if reading.form == "typed":
-        return _query(
+        return parsed_query(
             f"SELECT file_index AS file_no, file_row_number AS row, {', '.join(TYPED)} FROM {raw}"
         )
     is_text = reading.form == "text"
@@ -184,9 +131,9 @@ def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expression:
         "ts": _as_moment(reading, "ts"),
         "event": _as_text(reading, "event"),
         "value": _as_number(reading, "value"),
-        "event_id": _optional(reading, "event_id"),
-        "user_id": _optional(reading, "user_id"),
-        "text": _optional(reading, "text"),
+        "event_id": optional(reading, "event_id"),
+        "user_id": optional(reading, "user_id"),
+        "text": optional(reading, "text"),
         "loaded_at": _as_moment(reading, "loaded_at"),
         "ts_raw": _unread(reading, "ts", _as_moment(reading, "ts")),
         "value_raw": _unread(reading, "value", _as_number(reading, "value")),
@@ -195,14 +142,14 @@ def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expression:
         "raw": "raw" if is_text else "CAST(NULL AS TEXT)",
     }
     columns = ", ".join(f"{fields[name]} AS {name}" for name in TYPED)
-    return _query(
+    return parsed_query(
         f"SELECT file_index AS file_no, file_row_number AS row, {columns} FROM {raw}"
     )
 
 
 def stored(reading: Reading, *, raw: str = "raw") -> exp.Expression:
     """What a converted text file keeps of `raw`: `TYPED`, in the order of its lines."""
-    return _query(f"SELECT {', '.join(TYPED)} FROM ({sql(parsed(reading, raw=raw))}) AS p")
+    return parsed_query(f"SELECT {', '.join(TYPED)} FROM ({sql(parsed(reading, raw=raw))}) AS p")
 
 
 def _unread(reading: Reading, name: str, read: str) -> str:
@@ -212,7 +159,7 @@ def _unread(reading: Reading, name: str, read: str) -> str:
         return "CAST(NULL AS TEXT)"
     if column.kind in ("integer", "number") and name == "value":
         return "CAST(NULL AS TEXT)"
-    return f"CASE WHEN {read} IS NULL THEN {_optional(reading, name)} END"
+    return f"CASE WHEN {read} IS NULL THEN {optional(reading, name)} END"
 
 
 def _as_text(reading: Reading, name: str) -> str:
@@ -223,8 +170,10 @@ def _as_text(reading: Reading, name: str) -> str:
     return quoted if column.kind == "text" else f"CAST({quoted} AS TEXT)"
 
 
-def _optional(reading: Reading, name: str) -> str:
-    return f"NULLIF({_as_text(reading, name)}, '')" if reading.column(name) else "CAST(NULL AS TEXT)"
+def optional(reading: Reading, name: str) -> str:
+    return (
+        f"NULLIF({_as_text(reading, name)}, '')" if reading.column(name) else "CAST(NULL AS TEXT)"
+    )
 
 
 def _as_moment(reading: Reading, name: str) -> str:
@@ -241,14 +190,14 @@ def _as_number(reading: Reading, name: str) -> str:
     if column is None:
         return "CAST(NULL AS DOUBLE)"
     if column.kind == "text":
-        return f"TRY_CAST({_optional(reading, name)} AS DOUBLE)"
+        return f"TRY_CAST({optional(reading, name)} AS DOUBLE)"
     return f"CAST({identifier(column.name)} AS DOUBLE)"
 
 
 def judged(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expression:
     """`parsed`, with `fault`: 0 for a good row, else the code of the first rule it breaks."""
     known = "LEFT JOIN known_customers AS k ON k.customer_id = p.customer_id"
-    return _query(f"""
+    return parsed_query(f"""
         SELECT p.*, CASE {_whens(reading, rules)} ELSE 0 END AS fault
         FROM ({sql(parsed(reading, raw=raw))}) AS p
         {known if rules.knows_customers else ""}
@@ -256,7 +205,9 @@ def judged(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expressio
 
 
 def _whens(reading: Reading, rules: Rules) -> str:
-    outside = f"p.{{0}} < TIMESTAMP '{FIRST_YEAR}-01-01' OR p.{{0}} >= TIMESTAMP '{BEFORE_YEAR}-01-01'"
+    outside = (
+        f"p.{{0}} < TIMESTAMP '{FIRST_YEAR}-01-01' OR p.{{0}} >= TIMESTAMP '{BEFORE_YEAR}-01-01'"
+    )
     tests = [
         (2, "p.customer_id IS NULL OR TRIM(p.customer_id) = ''"),
         (3, "p.ts IS NULL AND p.ts_raw IS NULL"),
@@ -283,12 +234,10 @@ def _whens(reading: Reading, rules: Rules) -> str:
     return " ".join(f"WHEN {test} THEN {code}" for code, test in tests)
 
 
-def clean(
-    reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw"
-) -> exp.Expression:
+def clean(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw") -> exp.Expression:
     """One row per row of `raw`: `CLEAN`, event_id, text, file_no, row (from 0), line (from 1),
     fault, and for a row that does not count reason, bad_column and bad_value (else NULL)."""
-    return _query(f"""
+    return parsed_query(f"""
         SELECT {_derived(reading, arrival)}, event_id, text, file_no, row, line, fault,
             {_said("reason")} AS reason,
             {_said("column")} AS bad_column,
@@ -299,18 +248,19 @@ def clean(
 
 def spotless(reading: Reading, *, arrival: Arrival, raw: str = "raw") -> exp.Expression:
     """`CLEAN` of files in which every row is known to be good: nothing is checked again."""
-    return _query(
+    return parsed_query(
         f"SELECT {_derived(reading, arrival)} FROM ({sql(parsed(reading, raw=raw))}) AS p"
     )
 
 
 def _derived(reading: Reading, arrival: Arrival) -> str:
     units = f"CAST(ROUND(value * {MONEY_SCALE}) AS BIGINT)"
+    known = known_on(arrival, has_loaded_at=bool(reading.column("loaded_at")))
     finite = f"CASE WHEN ABS(value) <= {MAX_VALUE:.0f} THEN {units} END"
     return f"""
         customer_id, ts, CAST(ts AS DATE) AS day, {local_hour(reading.timezone)} AS local_hour,
         event, {finite if reading.column("value") else "CAST(NULL AS BIGINT)"} AS value_units,
-        user_id, loaded_at, {known_on(arrival, has_loaded_at=bool(reading.column("loaded_at")))} AS known_on
+        user_id, loaded_at, {known} AS known_on
     """
 
 
@@ -334,7 +284,10 @@ def known_on(arrival: Arrival, *, has_loaded_at: bool) -> str:
     normal = f"GREATEST({next_day}, {arrived})"
     if arrival.known_at is None or arrival.as_of is None:
         return normal
-    as_of, after = f"DATE '{arrival.as_of}'", f"CAST(DATE '{arrival.as_of}' + INTERVAL '1' DAY AS DATE)"
+    as_of, after = (
+        f"DATE '{arrival.as_of}'",
+        f"CAST(DATE '{arrival.as_of}' + INTERVAL '1' DAY AS DATE)",
+    )
     return f"""
         CASE WHEN {loaded} < TIMESTAMP '{arrival.known_at}'
         THEN GREATEST({next_day}, LEAST({normal}, {as_of})) ELSE GREATEST({normal}, {after}) END
@@ -358,7 +311,7 @@ def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expression
     """Rows by file, fault and month: file_no, fault, month (years × 12 + months), n, first_ts,
     last_ts (of good rows)."""
     month = "CASE WHEN fault = 0 THEN EXTRACT(YEAR FROM ts) * 12 + EXTRACT(MONTH FROM ts) - 1 END"
-    return _query(f"""
+    return parsed_query(f"""
         SELECT file_no, fault, {month} AS month, COUNT(*) AS n, MIN(ts) AS first_ts,
             MAX(ts) AS last_ts
         FROM ({sql(judged(reading, rules, raw=raw))}) AS j
@@ -368,7 +321,7 @@ def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expression
 
 def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") -> exp.Expression:
     """The refused rows, in the order of their files, at most `limit` of each."""
-    return _query(f"""
+    return parsed_query(f"""
         SELECT file_no, line, bad_column, bad_value, reason
         FROM ({sql(clean(reading, rules, arrival=Arrival(), raw=raw))}) AS c
         WHERE fault > 0 AND fault <> {EXCLUDED}
@@ -377,73 +330,14 @@ def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") ->
     """)
 
 
-def id_hashes(
-    reading: Reading, *, part: int = 0, n_parts: int = 1, raw: str = "raw"
-) -> exp.Expression:
-    """A 64-bit hash of every event_id that is given; of those in `part` of `n_parts`."""
-    name = _optional(reading, "event_id")
-    some = f" AND HASH({name}) % {n_parts} = {part}" if n_parts > 1 else ""
-    return _query(f"SELECT HASH({name}) AS h FROM {raw} WHERE NOT {name} IS NULL{some}")
-
-
 def known_hashes() -> exp.Expression:
     """A hash of every customer in table `known_customers`, ascending."""
-    return _query("SELECT HASH(customer_id) AS h FROM known_customers ORDER BY 1")
+    return parsed_query("SELECT HASH(customer_id) AS h FROM known_customers ORDER BY 1")
 
 
 def span() -> exp.Expression:
     """The first and the last `ts` of `clean_events`."""
-    return _query("SELECT MIN(ts) AS first_ts, MAX(ts) AS last_ts FROM clean_events")
-
-
-def repeated(hashes: np.ndarray) -> np.ndarray:
-    """The values that occur more than once, each once, ascending.
-
-    >>> repeated(np.array([3, 1, 3, 2, 3], dtype=np.uint64)).tolist()
-    [3]
-    """
-    ordered = np.sort(hashes)
-    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-
-
-def rivals(
-    reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw"
-) -> exp.Expression:
-    """The good rows whose event_id hashes to one in table `repeated` (h)."""
-    name = _optional(reading, "event_id")
-    some = f"(SELECT * FROM {raw} WHERE HASH({name}) IN (SELECT h FROM repeated)) AS s"
-    return _query(f"""
-        SELECT {", ".join(CLEAN)}, event_id, text, file_no, row, line
-        FROM ({sql(clean(reading, rules, arrival=arrival, raw=some))}) AS c
-        WHERE fault = 0 AND NOT event_id IS NULL
-    """)
-
-
-def resolved(rivals: str = "rivals") -> exp.Expression:
-    """Which rows of `rivals` (with `path`) lose their event_id to another: path, row, line, day,
-    event_id, is_duplicate (else: another content under the same id).
-
-    The winner is the row known first; then arrival, time, content, path. Cutting the log at any
-    snapshot, by `ts` or by `loaded_at`, therefore never changes who won before the cut.
-    """
-    content = ", ".join(f"{name} NULLS FIRST" for name in CONTENT)
-    same = " AND ".join(
-        f"NOT {name} IS DISTINCT FROM FIRST_VALUE({name}) OVER w" for name in CONTENT
-    )
-    return _query(f"""
-        SELECT path, row, line, day, event_id, is_duplicate FROM (
-            SELECT path, row, line, day, event_id, ROW_NUMBER() OVER w AS place,
-                {same} AS is_duplicate
-            FROM {rivals}
-            WINDOW w AS (
-                PARTITION BY event_id
-                ORDER BY known_on, COALESCE(loaded_at, ts), ts, {content},
-                    loaded_at NULLS FIRST, path, row
-            )
-        ) AS ranked
-        WHERE place > 1
-        ORDER BY path, row
-    """)
+    return parsed_query("SELECT MIN(ts) AS first_ts, MAX(ts) AS last_ts FROM clean_events")
 
 
 def used(
@@ -451,7 +345,7 @@ def used(
 ) -> exp.Expression:
     """`CLEAN` of the good rows of `raw` that are not in table `dropped` (file_no, row)."""
     columns = ", ".join(f"c.{name}" for name in CLEAN)
-    return _query(f"""
+    return parsed_query(f"""
         SELECT {columns} FROM ({sql(clean(reading, rules, arrival=arrival, raw=raw))}) AS c
         LEFT JOIN {dropped} AS d ON d.file_no = c.file_no AND d.row = c.row
         WHERE c.fault = 0 AND d.row IS NULL
@@ -463,10 +357,10 @@ def together(queries: Sequence[exp.Expression], *, month: str | None) -> exp.Exp
     columns = ", ".join(CLEAN)
     every = " UNION ALL ".join(f"SELECT {columns} FROM ({sql(query)}) AS q" for query in queries)
     if month is None:
-        return _query(every)
+        return parsed_query(every)
     first = f"TIMESTAMP '{month}-01'"
     within = f"ts >= {first} AND ts < {first} + INTERVAL '1' MONTH"
-    return _query(f"SELECT {columns} FROM ({every}) AS e WHERE {within}")
+    return parsed_query(f"SELECT {columns} FROM ({every}) AS e WHERE {within}")
 
 
 def like(glob: str) -> str:
@@ -477,19 +371,3 @@ def like(glob: str) -> str:
     """
     escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return escaped.replace("*", "%").replace("?", "_")
-
-
-def literal(text: str) -> str:
-    return exp.Literal.string(text).sql(dialect="duckdb")
-
-
-def identifier(name: str) -> str:
-    return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
-
-
-def sql(query: exp.Expression) -> str:
-    return query.sql(dialect="duckdb")
-
-
-def _query(text: str) -> exp.Expression:
-    return parse_one(text, dialect="duckdb")

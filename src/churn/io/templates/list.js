@@ -9,18 +9,20 @@
   const search = document.getElementById("q");
   const sorter = document.getElementById("sort");
   const more = document.getElementById("more");
+  const rest = document.getElementById("rest");
   const filters = [...document.querySelectorAll("[data-filter]")];
   const heads = [...table.querySelectorAll("th[data-sort]")];
   const items = [...body.rows].map((tr) => {
     const entry = entries[Number(tr.dataset.row)];
     const words = [tr.textContent, ...entry.ids.map((pair) => pair[1])].join(" ");
-    return { tr, entry, opener: tr.querySelector(".open"), words: plain(words) };
+    return { tr, entry, fits: true, opener: tr.querySelector(".open"), words: plain(words) };
   });
   const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
   const falling = new Set(["risk", "stake"]);
   let sort = { key: "rank", way: "up" };
   let order = items;
   let opened = null;
+  let limit = 120; // rows on show: more would make each key press wait for the layout
 
   function plain(text) {
     return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
@@ -52,6 +54,7 @@
   function arrange() {
     order = [...items].sort((one, other) => compare(one, other) || one.entry.sort.rank - other.entry.sort.rank);
     body.append(...order.map((item) => item.tr));
+    lay();
     for (const head of heads) {
       if (head.dataset.sort !== sort.key) head.removeAttribute("aria-sort");
       else head.setAttribute("aria-sort", sort.way === "up" ? "ascending" : "descending");
@@ -68,19 +71,34 @@
     const words = plain(search.value).split(/\s+/).filter(Boolean);
     const wanted = filters.map((select) => [select.dataset.filter, chosen(select)]).filter((pair) => pair[1] !== null);
     for (const item of items) {
-      item.tr.hidden = !(
+      item.fits =
         words.every((word) => item.words.includes(word)) &&
-        wanted.every(([key, value]) => item.entry.keys[key].includes(value))
-      );
+        wanted.every(([key, value]) => item.entry.keys[key].includes(value));
     }
+    lay();
     for (const select of filters) select.classList.toggle("on", select.value !== "");
     if (more) more.textContent = wanted.length ? `Filters (${wanted.length})` : "Filters";
     document.getElementById("clear").hidden = !words.length && !wanted.length;
     tell();
   }
 
+  function lay() {
+    let count = 0;
+    for (const item of order) {
+      count += item.fits;
+      item.tr.hidden = !item.fits || count > limit;
+    }
+    rest.hidden = count <= limit;
+    rest.textContent = `Show all ${count.toLocaleString("en")}`;
+  }
+
+  function showAll() {
+    limit = Infinity;
+    lay();
+  }
+
   function shown() {
-    return order.filter((item) => !item.tr.hidden);
+    return order.filter((item) => item.fits);
   }
 
   function stake(visible) {
@@ -248,6 +266,7 @@
   function open(item) {
     if (opened) opened.tr.classList.remove("selected");
     opened = item;
+    if (item.tr.hidden) showAll();
     item.tr.classList.add("selected");
     const { entry } = item;
     const lead = make("div", { class: "lead" }, ...entry.lead.map(([name, value]) => make("span", {}, make("b", {}, value), name)));
@@ -288,7 +307,7 @@
     if (!way || !event.target.classList.contains("open")) return;
     const visible = shown();
     const next = visible[visible.findIndex((item) => item.opener === event.target) + way];
-    if (next) next.opener.focus();
+    if (next && !next.tr.hidden) next.opener.focus();
     event.preventDefault();
   }
 
@@ -337,6 +356,8 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && opened) dismiss();
   });
+  rest.addEventListener("click", showAll);
+  addEventListener("beforeprint", showAll);
   addEventListener("hashchange", () => {
     if (location.hash.includes("=") || !location.hash) recall();
   });

@@ -1,0 +1,21 @@
+"""How property tests run: no deadline on a shared machine, and the same examples every time.
+
+CHURN_EXAMPLES=300 searches further (at random); CHURN_SHRINK=1 makes a failure smaller, which takes
+minutes where one example takes a second.
+"""
+
+import os
+
+from hypothesis import HealthCheck, Phase, settings
+
+SHRINK = [Phase.shrink] if os.environ.get("CHURN_SHRINK") else []
+
+settings.register_profile(
+    "churn",
+    deadline=None,
+    derandomize="CHURN_EXAMPLES" not in os.environ,
+    database=None,
+    phases=[Phase.explicit, Phase.generate, *SHRINK],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("churn")

@@ -1,0 +1,337 @@
+"""The slow, obvious answer: raw events and side tables → panel, one snapshot and customer at a time.
+
+Nothing is rolled up and nothing is shared between snapshots. It decides disputes with the engine.
+Rows are dictionaries; what a row lacks is None.
+"""
+
+import math
+import operator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from sqlglot import exp, parse_one
+
+from churn.features.definitions import Feature, levels
+from churn.features.labels import Definition
+from churn.timeline import Arrival, is_mature, label_window, midnight
+
+Row = dict[str, Any]
+
+
+LONG_AGO = datetime(1, 1, 1)
+
+
+@dataclass
+class World:
+    """The raw rows that a source holds."""
+
+    events: list[Row] = field(default_factory=list)
+    customers: list[Row] = field(default_factory=list)
+    subscriptions: list[Row] = field(default_factory=list)
+    contacts: list[Row] = field(default_factory=list)
+
+
+def panel(
+    world: World,
+    features: Sequence[Feature],
+    *,
+    snapshots: Sequence[date],
+    as_of: date,
+    definition: Definition,
+    arrival: Arrival,
+    sums: Mapping[str, Sequence[str]],
+    static: Iterable[str] = (),
+    lookback_days: int = 182,
+) -> dict[tuple[date, str], Row]:
+    """(snapshot, customer) → every feature, `label`, `label_mature`.
+
+    `sums` are columns of a day that count some event types; labels are as known at `as_of`.
+    """
+    result, in_levels = {}, levels(features)
+    for s in snapshots:
+        for customer in population(world, s, definition, arrival):
+            days = days_of(world, customer, s, lookback_days, arrival, sums)
+            row = facts_of(world, customer, s, arrival, static)
+            result[s, customer] = {
+                **with_features(in_levels, row, days),
+                "label": label(world, customer, s, as_of, definition, arrival),
+                "label_mature": mature(s, as_of, definition),
+            }
+    return result
+
+
+# --- what was known -----------------------------------------------------------------------------
+
+
+def known_events(world: World, customer: str, s: date, arrival: Arrival) -> list[Row]:
+    """The customer's events before `s` that had arrived at `s`, each event_id once."""
+    known, ids = [], set()
+    for event in world.events:
+        arrived = event.get("loaded_at") or event["ts"]
+        is_known = event["ts"] < midnight(s) and arrived < arrival.cut(s)
+        if event["customer_id"] == customer and is_known and event.get("event_id") not in ids:
+            known.append(event)
+            ids |= {event.get("event_id")} - {None}
+    return known
+
+
+def in_force(rows: Iterable[Row], customer: str, s: date, arrival: Arrival) -> Row | None:
+    """The customer's latest version that held before `s` and had arrived at `s`.
+
+    Without `valid_from` a row holds from the start of its term, or always.
+    """
+
+    def since(row: Row) -> datetime:
+        return row.get("valid_from") or midnight(row.get("term_start") or LONG_AGO)
+
+    versions = [
+        row
+        for row in rows
+        if row["customer_id"] == customer
+        and (since(row) < midnight(s) or (not row.get("valid_from") and since(row) == midnight(s)))
+        and (row.get("loaded_at") or LONG_AGO) < arrival.cut(s)
+    ]
+    return max(versions, key=lambda row: (since(row), row.get("loaded_at") or LONG_AGO), default=None)
+
+
+def subscriptions_at(world: World, customer: str, s: date, arrival: Arrival) -> dict[date, Row]:
+    """start_date → the latest known version of each subscription that has started before `s`."""
+    mine = [row for row in world.subscriptions if row["start_date"] and row["start_date"] < s]
+    starts = {row["start_date"] for row in mine}
+    found = {
+        start: in_force([row for row in mine if row["start_date"] == start], customer, s, arrival)
+        for start in sorted(starts)
+    }
+    return {start: row for start, row in found.items() if row}
+
+
+def held(world: World, customer: str, s: date, arrival: Arrival) -> Row | None:
+    """The newest subscription that runs at `s`, or None."""
+    running = [
+        row
+        for row in subscriptions_at(world, customer, s, arrival).values()
+        if (row.get("term_start") or s) <= s
+        and (row.get("end_date") or s) >= s
+        and (row.get("term_end") or s) >= s
+    ]
+    return running[-1] if running else None
+
+
+# --- who could churn, and who did ----------------------------------------------------------------
+
+
+def qualifies(event: Row, definition: Definition) -> bool:
+    return not definition.qualifying_events or event["event"] in definition.qualifying_events
+
+
+def population(world: World, s: date, definition: Definition, arrival: Arrival) -> list[str]:
+    """Subscribed at `s`, or with a qualifying event in the `active_days` before."""
+    tables = (world.subscriptions, world.events)
+    everybody = sorted({row["customer_id"] for rows in tables for row in rows})
+    if definition.name == "cancellation":
+        return [customer for customer in everybody if held(world, customer, s, arrival)]
+    first = midnight(s - timedelta(days=definition.active_days))
+    return [
+        customer
+        for customer in everybody
+        if any(
+            event["ts"] >= first and qualifies(event, definition)
+            for event in known_events(world, customer, s, arrival)
+        )
+    ]
+
+
+def mature(s: date, as_of: date, definition: Definition) -> bool:
+    window = {"gap_days": definition.gap_days, "horizon_days": definition.horizon_days}
+    return is_mature(s, as_of=as_of, **window)
+
+
+def label(
+    world: World, customer: str, s: date, as_of: date, definition: Definition, arrival: Arrival
+) -> int | None:
+    """1 left in the label window, 0 stayed, as known at `as_of`; None while it is not over."""
+    if not mature(s, as_of, definition):
+        return None
+    window = label_window(s, gap_days=definition.gap_days, horizon_days=definition.horizon_days)
+    if definition.name == "cancellation":
+        start = held(world, customer, s, arrival)["start_date"]
+        settled = subscriptions_at(world, customer, as_of, arrival)[start].get("end_date")
+        return int(settled is not None and window.first <= settled < window.before)
+    return int(
+        not any(
+            window.first <= event["ts"].date() < window.before and qualifies(event, definition)
+            for event in known_events(world, customer, as_of, arrival)
+        )
+    )
+
+
+# --- what a feature may read ---------------------------------------------------------------------
+
+
+def days_of(
+    world: World,
+    customer: str,
+    s: date,
+    lookback_days: int,
+    arrival: Arrival,
+    sums: Mapping[str, Sequence[str]],
+) -> list[Row]:
+    """One row per day of the lookback with an event, oldest first; sets are bits of a number."""
+    by_day = defaultdict(list)
+    for event in known_events(world, customer, s, arrival):
+        if event["ts"].date() >= s - timedelta(days=lookback_days):
+            by_day[event["ts"].date()].append(event)
+    gaps = {day: (day - before).days for before, day in pairwise(sorted(by_day))}
+    types = sorted({event["event"] for event in world.events})
+    people = sorted({event["user_id"] for event in world.events if event.get("user_id")})
+    days = []
+    for day, events in sorted(by_day.items()):
+        units = [round(event["value"] * 10_000) for event in events if event.get("value") is not None]
+        negative = [unit for unit in units if unit < 0]
+        row = {
+            "age_days": (s - day).days,
+            "gap_days": gaps.get(day),
+            "weekday": day.weekday(),
+            "n": len(events),
+            "value_sum": sum(units),
+            "n_value": len(units),
+            "negative_sum": sum(negative),
+            "n_negative": len(negative),
+            "n_night": sum(event["ts"].hour < 6 for event in events),
+            "event_mask": bits(types.index(event["event"]) for event in events),
+            "people_mask": bits(people.index(e["user_id"]) for e in events if e.get("user_id")),
+            "hour_mask": bits(event["ts"].hour for event in events),
+        }
+        counts = {name: sum(e["event"] in some for e in events) for name, some in sums.items()}
+        days.append(row | counts)
+    return days
+
+
+def bits(numbers: Iterable[int]) -> int:
+    return sum(1 << number for number in set(numbers))
+
+
+def facts_of(world: World, customer: str, s: date, arrival: Arrival, static: Iterable[str]) -> Row:
+    """What is known of the customer at `s` beside the days."""
+
+    def since(moment: date | datetime | None) -> int | None:
+        day = moment.date() if isinstance(moment, datetime) else moment
+        return None if day is None or day >= s else (s - day).days
+
+    person = in_force(world.customers, customer, s, arrival) or {}
+    contract = held(world, customer, s, arrival) or {}
+    term_start, term_end = contract.get("term_start"), contract.get("term_end")
+    firsts = [event["ts"] for event in known_events(world, customer, s, arrival)]
+    contacts = [
+        since(row["contacted_at"])
+        for row in world.contacts
+        if row["customer_id"] == customer
+        and row["contacted_at"] < midnight(s)
+        and (row.get("recorded_at") or row["contacted_at"]) < arrival.cut(s)
+    ]
+    return {
+        "its_since_first_event_days": since(min(firsts, default=None)),
+        "its_since_signed_up_days": since(person.get("signed_up_at")),
+        "its_since_start_days": since(contract.get("start_date")),
+        "its_to_term_end_days": (term_end - s).days if term_end else None,
+        "its_term_days": (term_end - term_start).days if term_end and term_start else None,
+        "its_plan": contract.get("plan"),
+        "its_seats": contract.get("seats"),
+        "its_price_month": contract.get("price_month"),
+        "its_n_contacts_56d": sum(age <= 56 for age in contacts),
+        "its_since_contact_days": min(contacts, default=None),
+        **{f"a_{name}": person.get(name) for name in static},
+    }
+
+
+# --- SQL, read aloud -----------------------------------------------------------------------------
+
+
+def with_features(in_levels: Sequence[Sequence[Feature]], row: Row, days: Sequence[Row]) -> Row:
+    """The features of one customer; each reads earlier ones as the panel shows them.
+
+    Without a day in the lookback an aggregate finds nothing, whatever it would make of zeros.
+    """
+    done: Row = {}
+    for number, level in enumerate(in_levels):
+        has_rows = number > 0 or bool(days)  # the first level aggregates days
+        trees = {item.name: parse(item.expression) for item in level if has_rows}
+        found = dict.fromkeys((item.name for item in level), None)
+        found |= {name: value(tree, row | done, days) for name, tree in trees.items()}
+        empty = {item.name: item.empty for item in level}
+        done |= {name: empty[name] if x is None else x for name, x in found.items()}
+    return done
+
+
+def parse(expression: str) -> exp.Expression:
+    return PARSED.setdefault(expression, parse_one(expression, dialect="duckdb"))
+
+
+PARSED: dict[str, exp.Expression] = {}
+
+
+def value(node: exp.Expression, row: Row, days: Sequence[Row]) -> Any:
+    """What `node` is for a customer with facts `row` and `days`; an aggregate looks at the days."""
+    if isinstance(node, exp.AggFunc):
+        found = [value(node.this, day, ()) for day in days]
+        return AGGREGATES[type(node)]([x for x in found if x is not None])
+    if isinstance(node, exp.Case):
+        for branch in node.args["ifs"]:
+            if value(branch.this, row, days):
+                return value(branch.args["true"], row, days)
+        return value(node.args["default"], row, days) if node.args.get("default") else None
+    if isinstance(node, exp.And | exp.Or | exp.Coalesce | exp.Least | exp.Greatest):
+        parts = [node.this, *([node.expression] if node.args.get("expression") else node.expressions)]
+        return CHOICES[type(node)]([value(part, row, days) for part in parts])
+    if isinstance(node, exp.Column):
+        return row[node.name]
+    if isinstance(node, exp.Literal):
+        return node.this if node.is_string else float(node.this) if "." in node.this else int(node.this)
+    if isinstance(node, exp.Null):
+        return None
+    if isinstance(node, exp.Star | exp.Boolean):
+        return 1 if isinstance(node, exp.Star) else node.this
+    if isinstance(node, exp.Anonymous):
+        parts = node.expressions
+    else:
+        parts = [node.this, *([node.expression] if node.args.get("expression") else [])]
+    name = node.name.upper() if isinstance(node, exp.Anonymous) else type(node)
+    read = [value(part, row, days) for part in parts]
+    if isinstance(node, exp.Nullif):
+        return None if read[0] == read[1] else read[0]
+    return None if None in read else PLAIN[name](*read)
+
+
+AGGREGATES: dict[type, Callable[[list[Any]], Any]] = {
+    exp.Count: len,
+    exp.Sum: lambda found: sum(found) if found else None,
+    exp.Min: lambda found: min(found, default=None),
+    exp.Max: lambda found: max(found, default=None),
+    exp.BitwiseOrAgg: lambda found: bits(n for x in found for n in range(x.bit_length()) if x >> n & 1) if found else None,
+}
+
+
+def present(found: list[Any]) -> list[Any]:
+    return [x for x in found if x is not None]
+
+
+CHOICES: dict[type, Callable[[list[Any]], Any]] = {
+    exp.And: lambda found: False if False in found else None if None in found else True,
+    exp.Or: lambda found: True if True in found else None if None in found else False,
+    exp.Coalesce: lambda found: next(iter(present(found)), None),
+    exp.Least: lambda found: min(present(found), default=None),
+    exp.Greatest: lambda found: max(present(found), default=None),
+}
+
+PLAIN: dict[type | str, Callable[..., Any]] = {
+    exp.Add: operator.add, exp.Sub: operator.sub, exp.Mul: operator.mul, exp.Div: operator.truediv,
+    exp.Neg: operator.neg, exp.Paren: lambda x: x, exp.Not: operator.not_, exp.Abs: abs,
+    exp.Sqrt: math.sqrt, exp.Ln: math.log, exp.Cast: lambda x, *_: float(x),
+    exp.BitwiseAnd: operator.and_, exp.BitwiseOr: operator.or_, exp.BitwiseNot: operator.invert,
+    exp.EQ: operator.eq, exp.NEQ: operator.ne, exp.LT: operator.lt, exp.LTE: operator.le,
+    exp.GT: operator.gt, exp.GTE: operator.ge, "BIT_COUNT": int.bit_count,
+}  # fmt: skip

@@ -1,0 +1,86 @@
+"""The notebook runs from top to bottom on a small workspace, and is kept without outputs."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from commandline import exit_code
+
+nbformat = pytest.importorskip("nbformat", reason="the notebook extra is not installed")
+
+PATH = Path(__file__).parents[1] / "notebooks" / "start_here.ipynb"
+SMALL = [
+    "source.world.n_customers=400",
+    "source.world.n_weeks=40",
+    "train.lightgbm.n_rounds=20",
+    "train.snapshots=8",
+    "train.n_test_snapshots=1",
+]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("notebook") / "data"
+    assert exit_code("run", f"workspace={place}", *SMALL) == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def executed(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> object:
+    """The notebook with its outputs, run with warnings as errors."""
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(PATH, as_version=4)
+    cell = next(each for each in notebook.cells if "WORKSPACE =" in each.source)
+    cell.source = (
+        f"WORKSPACE = {str(workspace)!r}\n"
+        "import warnings\n"
+        "warnings.simplefilter('error')\n"
+        "warnings.filterwarnings('default', module='(IPython|traitlets|jupyter_client|zmq|tornado)')"
+    )
+    kernel_files = tmp_path_factory.mktemp("jupyter")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(kernel_files))
+        patch.setenv("IPYTHONDIR", str(kernel_files))
+        patch.setenv("PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
+        NotebookClient(notebook, timeout=120, kernel_name="python3").execute(
+            cwd=str(workspace.parent)
+        )
+    return notebook
+
+
+def outputs(notebook: object, kind: str) -> list[str]:
+    """Everything of a MIME type that the cells show."""
+    return [
+        output.data[kind]
+        for cell in notebook.cells  # type: ignore[attr-defined]
+        for output in cell.get("outputs", [])
+        if kind in output.get("data", {})
+    ]
+
+
+def test_it_runs_and_shows_five_pictures(executed: object) -> None:
+    assert len(outputs(executed, "image/png")) == 5
+
+
+def test_it_shows_the_definition_and_the_figures(executed: object) -> None:
+    assert any("A customer churns who cancels" in text for text in outputs(executed, "text/plain"))
+    tables = "".join(outputs(executed, "text/html"))
+    for shown in ("core_action", "longest silent", "roc_auc", "sentence", "share_churned"):
+        assert shown in tables
+
+
+def test_nothing_is_said_on_the_error_stream(executed: object) -> None:
+    for cell in executed.cells:  # type: ignore[attr-defined]
+        for output in cell.get("outputs", []):
+            assert output.output_type in ("display_data", "execute_result"), output
+
+
+def test_the_file_has_no_outputs_short_cells_and_no_logic() -> None:
+    for cell in nbformat.read(PATH, as_version=4).cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+            assert len(cell.source.splitlines()) <= 4
+            assert not {"def ", "for ", "if ", "lambda"} & set(cell.source.split(" "))

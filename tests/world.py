@@ -1,0 +1,231 @@
+"""Small worlds for tests: text tables in, panel rows out, by the engine and by the reference."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import reference
+import yaml
+from reference import Row, World
+
+from churn import contracts
+from churn.features import definitions, panel
+from churn.features.definitions import Feature, Vocabulary
+from churn.features.labels import Definition
+from churn.io.engine import opened, resources
+from churn.io.workspace import Workspace, arrow_schema
+from churn.settings import CONF, Settings, SourceSettings, feature_documents
+from churn.stages import rollup
+from churn.timeline import Arrival
+
+DEFAULTS = yaml.safe_load((CONF / "features" / "default.yaml").read_text())
+
+VOCABULARY = Vocabulary(
+    windows=DEFAULTS["windows"],
+    event_types=["login", "export"],
+    roles={"error": ["api_error"], "support": ["ticket"], "payment_failed": ["card_declined"]},
+    available=definitions.NEEDS,
+    static={"country": "category", "size": "number"},
+)
+"""Two chosen event types, one of each role, and everything else a log can have."""
+
+FEATURES = definitions.expand(feature_documents(Settings()), VOCABULARY)
+"""Every feature of the default configuration, in that vocabulary."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which panel of a world: `snapshots`, labels as known at `as_of`, under `definition`."""
+
+    snapshots: tuple[date, ...]
+    as_of: date
+    definition: Definition = field(default_factory=lambda: Definition("inactivity"))
+    arrival: Arrival = field(default_factory=Arrival)
+    features: tuple[Feature, ...] = tuple(FEATURES)
+    vocabulary: Vocabulary = VOCABULARY
+    lookback_days: int = DEFAULTS["lookback_days"]
+
+
+def rows_of(kind: str, text: str, *, snapshot: date | None = None) -> list[Row]:
+    """The rows of a text table with a header, typed as the contract of `kind` says; empty is None.
+
+    Columns `age` (days before `snapshot`) and `at` (a time of that day) together make `ts`.
+    """
+    lines = [line for line in text.strip().splitlines() if set(line.strip()) - set("-+| ")]
+    names, *cells = ([cell.strip() for cell in line.split("|")] for line in lines)
+    types = contracts.SOURCES[kind].columns
+    rows = []
+    for line in cells:
+        given = dict(zip(names, line, strict=True))
+        row = {name: typed(given[name], types.get(name, "ANY")) for name in names if name in given}
+        if "age" in row:
+            day = snapshot - timedelta(days=int(row.pop("age")))
+            row["ts"] = datetime.combine(day, time.fromisoformat(row.pop("at")))
+        rows.append({name: row.get(name) for name in (*types, *row)})
+    return rows
+
+
+def typed(text: str, kind: str) -> Any:
+    if text == "":
+        return None
+    if kind == "ANY":
+        return float(text) if text.replace(".", "").isdigit() and "." in text else text
+    readers: dict[str, Callable[[str], Any]] = {
+        "VARCHAR": str,
+        "DOUBLE": float,
+        "DATE": date.fromisoformat,
+        "TIMESTAMP": datetime.fromisoformat,
+    }
+    return readers[kind](text)
+
+
+def world_of(tables: Mapping[str, str], *, snapshot: date | None = None) -> World:
+    return World(**{kind: rows_of(kind, text, snapshot=snapshot) for kind, text in tables.items()})
+
+
+def write_table(kind: str, rows: Sequence[Row], path: Path) -> None:
+    """Rows as a Parquet file; customers may have columns of their own."""
+    schema = arrow_schema(contracts.SOURCES[kind])
+    for name in dict.fromkeys(name for row in rows for name in row if name not in schema.names):
+        values = pa.array([row.get(name) for row in rows])
+        schema = schema.append(pa.field(name, values.type))
+    filled = [{name: row.get(name) for name in schema.names} for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(filled, schema=schema), path)
+
+
+def write(world: World, folder: Path, *, files: Sequence[Sequence[Row]] | None = None) -> None:
+    """`world` as the files of a source; the events as one file or as the given `files`."""
+    for number, rows in enumerate(files if files is not None else [world.events]):
+        write_table("events", rows, folder / "events" / f"part_{number}.parquet")
+    for kind in ("customers", "subscriptions", "contacts"):
+        if getattr(world, kind):
+            write_table(kind, getattr(world, kind), folder / f"{kind}.parquet")
+
+
+def settings_of(folder: Path, place: Path, *, arrival: Arrival = Arrival(), **changes: Any) -> Settings:  # noqa: B008
+    """Settings that read the files that `write` left in `folder`."""
+    sides = {
+        kind: str(folder / f"{kind}.parquet")
+        for kind in ("customers", "subscriptions", "contacts")
+        if (folder / f"{kind}.parquet").exists()
+    }
+    source = SourceSettings(
+        events=str(folder / "events" / "*.parquet"),
+        arrival_hours=arrival.hours,
+        unknown_customers="keep",
+        **sides,
+    )
+    known_at = arrival.known_at.isoformat() if arrival.known_at else None
+    as_of = arrival.as_of.isoformat() if arrival.as_of else None
+    given = Settings(workspace=str(place), source=source, as_of=as_of, known_at=known_at)
+    given.engine.threads = 1
+    return dataclasses.replace(given, **changes)
+
+
+def by_engine(place: Path, question: Question) -> dict[tuple[date, str], Row]:
+    """The panel of a workspace that has been rolled up: (snapshot, customer) → row."""
+    workspace = Workspace(place)
+    usage = workspace.usage_facts()
+    with opened(resources(Settings().engine), workspace.usage()) as engine:
+        statement = statement_of(question, tuple(usage["event_types"]), usage["has_customer_versions"])
+        rows = engine.table(statement).to_pylist()
+    keys = [(row.pop("snapshot"), row.pop("customer_id")) for row in rows]
+    assert keys == sorted(set(keys)), "ordered, and nobody twice"
+    return dict(zip(keys, rows, strict=True))
+
+
+def statement_of(question: Question, event_types: tuple[str, ...], has_versions: bool) -> "Text":
+    return Text(_statement(Hashable(question), event_types, has_versions))
+
+
+@dataclass(frozen=True)
+class Text:
+    """A statement whose SQL is known: making it takes longer than running it on a small world."""
+
+    text: str
+
+    def sql(self, dialect: str) -> str:
+        assert dialect == "duckdb"
+        return self.text
+
+
+class Hashable:
+    """A question as a key of a cache."""
+
+    def __init__(self, question: Question) -> None:
+        self.question, self.text = question, repr(question)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hashable) and self.text == other.text
+
+
+@cache
+def _statement(key: Hashable, event_types: tuple[str, ...], has_versions: bool) -> str:
+    asked = key.question
+    statement = panel.statement(
+        panel.Plan(
+            snapshots=asked.snapshots,
+            labels_known_on=asked.as_of,
+            lookback_days=asked.lookback_days,
+            definition=asked.definition,
+            vocabulary=asked.vocabulary,
+            features=asked.features,
+            all_places=panel.places(event_types),
+            arrival=asked.arrival,
+            has_customer_versions=has_versions,
+        )
+    )
+    return statement.sql(dialect="duckdb")
+
+
+def by_reference(world: World, question: Question) -> dict[tuple[date, str], Row]:
+    return reference.panel(
+        world,
+        question.features,
+        snapshots=question.snapshots,
+        as_of=question.as_of,
+        definition=question.definition,
+        arrival=question.arrival,
+        sums=question.vocabulary.sums,
+        static=question.vocabulary.static,
+        lookback_days=question.lookback_days,
+    )
+
+
+def rolled_up(world: World, folder: Path, **changes: Any) -> Path:
+    """A workspace beside the world's files that holds its roll-up."""
+    arrival = changes.pop("arrival", Arrival())
+    write(world, folder, files=changes.pop("files", None))
+    rollup.run(settings_of(folder, folder / "workspace", arrival=arrival, **changes))
+    return folder / "workspace"
+
+
+def differences(left: Mapping[Any, Row], right: Mapping[Any, Row]) -> list[str]:
+    """What is not the same, in words; numbers to 9 digits."""
+    said = [f"{key} only left" for key in left if key not in right]
+    said += [f"{key} only right" for key in right if key not in left]
+    for key in left:
+        for name in left[key] if key in right else ():
+            one, other = left[key][name], right[key][name]
+            if not same(one, other):
+                said.append(f"{key} {name}: {one} is not {other}")
+    return said
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, str) or isinstance(other, str) or None in (one, other):
+        return one == other
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+
+
