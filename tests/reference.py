@@ -7,7 +7,7 @@ Rows are dictionaries; what a row lacks is None.
 import math
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlglot import exp, parse_one
 
-from churn.features.definitions import Feature, levels
+from churn.features.definitions import Feature, Vocabulary, levels
 from churn.features.labels import Definition
 from churn.timeline import Arrival, is_mature, label_window, midnight
 
@@ -43,19 +43,15 @@ def panel(
     as_of: date,
     definition: Definition,
     arrival: Arrival,
-    sums: Mapping[str, Sequence[str]],
-    static: Iterable[str] = (),
+    vocabulary: Vocabulary,
     lookback_days: int = 182,
 ) -> dict[tuple[date, str], Row]:
-    """(snapshot, customer) → every feature, `label`, `label_mature`.
-
-    `sums` are columns of a day that count some event types; labels are as known at `as_of`.
-    """
+    """(snapshot, customer) → every feature, `label`, `label_mature`; labels as known at `as_of`."""
     result, in_levels = {}, levels(features)
     for s in snapshots:
         for customer in population(world, s, definition, arrival):
-            days = days_of(world, customer, s, lookback_days, arrival, sums)
-            row = facts_of(world, customer, s, arrival, static)
+            days = days_of(world, customer, s, lookback_days, arrival, vocabulary)
+            row = facts_of(world, customer, s, arrival, vocabulary.static)
             result[s, customer] = {
                 **with_features(in_levels, row, days),
                 "label": label(world, customer, s, as_of, definition, arrival),
@@ -178,14 +174,22 @@ def days_of(
     s: date,
     lookback_days: int,
     arrival: Arrival,
-    sums: Mapping[str, Sequence[str]],
+    vocabulary: Vocabulary,
 ) -> list[Row]:
-    """One row per day of the lookback with an event, oldest first; sets are bits of a number."""
+    """One row per day of the lookback with an event, oldest first; sets are bits of a number.
+
+    Use is what people did, where the log names people, else every event.
+    """
+
+    def is_use(event: Row) -> bool:
+        return "people" not in vocabulary.available or event.get("user_id") is not None
+
     by_day = defaultdict(list)
     for event in known_events(world, customer, s, arrival):
         if event["ts"].date() >= s - timedelta(days=lookback_days):
             by_day[event["ts"].date()].append(event)
-    gaps = {day: (day - before).days for before, day in pairwise(sorted(by_day))}
+    days_of_use = sorted(day for day, events in by_day.items() if any(map(is_use, events)))
+    gaps = {day: (day - before).days for before, day in pairwise(days_of_use)}
     types = sorted({event["event"] for event in world.events})
     people = sorted({event["user_id"] for event in world.events if event.get("user_id")})
     days = []
@@ -197,6 +201,8 @@ def days_of(
             "gap_days": gaps.get(day),
             "weekday": day.weekday(),
             "n": len(events),
+            "n_use": sum(map(is_use, events)),
+            "n_person": sum(event.get("user_id") is not None for event in events),
             "value_sum": sum(units),
             "n_value": len(units),
             "negative_sum": sum(negative),
@@ -206,8 +212,9 @@ def days_of(
             "people_mask": bits(people.index(e["user_id"]) for e in events if e.get("user_id")),
             "hour_mask": bits(event["ts"].hour for event in events),
         }
-        counts = {name: sum(e["event"] in some for e in events) for name, some in sums.items()}
-        days.append(row | counts)
+        for name, some in vocabulary.sums.items():
+            row[name] = sum(event["event"] in some for event in events)
+        days.append(row)
     return days
 
 

@@ -1,5 +1,6 @@
 """Exit codes, refusals in four parts, help and completion."""
 
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from commandline import composed, exit_code, logging_as_before
 from churn import __main__ as cli
 from churn import commands
 from churn.errors import InputError
+from churn.io import progress
 from churn.settings import Settings
 
 REFUSED = {
@@ -211,3 +213,27 @@ def test_completion(typed: str, offered: str, capsys: pytest.CaptureFixture[str]
 
 def test_overrides_reach_the_stage() -> None:
     assert composed("train.model=logistic", "seed=3").train.model == "logistic"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("watched_by", [Terminal, io.StringIO])
+def test_progress_is_shown_to_a_person_only(
+    watched_by: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = watched_by()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(progress, "DELAY_SECONDS", 0.01)
+    with progress.timed("thinking"):
+        time.sleep(0.6)
+    assert list(progress.watched(range(3), what="counting")) == [0, 1, 2]
+    with progress.timed("counting"):
+        for _ in progress.watched(range(3), what="steps"):
+            time.sleep(0.05)
+    shown = stream.getvalue()
+    assert ("thinking … 00:00" in shown) == stream.isatty()
+    assert ("steps:  67%" in shown) == stream.isatty()
+    assert bool(shown) == stream.isatty()

@@ -197,8 +197,7 @@ def by_reference(world: World, question: Question) -> dict[tuple[date, str], Row
         as_of=question.as_of,
         definition=question.definition,
         arrival=question.arrival,
-        sums=question.vocabulary.sums,
-        static=question.vocabulary.static,
+        vocabulary=question.vocabulary,
         lookback_days=question.lookback_days,
     )
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with the contract's exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debugged = any(word in DEBUG for word in words)
-    _log_plainly()
+    _log_plainly(logging.StreamHandler())
     try:
         _run(words)
         sys.exit(0)
@@ -79,9 +79,11 @@ def _configured(command: str, rest: list[str]) -> None:
     """Run the command with the settings that its words and `conf/`, or a file, amount to."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from churn import overrides
+    from churn.io.progress import LogHandler
     from churn.refusals import in_our_words
     from churn.settings import from_params
 
+    _log_plainly(LogHandler())
     words = overrides.read(rest)
     with in_our_words(words.overrides):
         if words.params is not None:
@@ -121,6 +123,7 @@ def _compose(command: str, words: "Words") -> None:
     )
     with tempfile.TemporaryDirectory(prefix="churn-") as scratch:  # for Hydra's note of a sweep
         own = [f"hydra.sweep.dir={scratch}"] if words.is_sweep else []
+        own += [] if words.flags else ["--run"]  # else Hydra composes twice to find that out
         sys.argv = [f"churn {command}", *words.flags, *words.overrides, *own]
         try:
             program(job)()
@@ -151,20 +154,17 @@ def _entry(command: str) -> Callable[["Settings"], None]:
 
 def _timed(command: str, stage: Callable[["Settings"], None]) -> Callable[["Settings"], None]:
     """The stage, with a clock where a person watches (a flow does so for each of its stages)."""
-    from churn.io import progress
-
-    log.handlers = [progress.LogHandler()]
+    from churn.io.progress import timed
 
     def run(settings: "Settings") -> None:
-        with progress.timed(command):
+        with timed(command):
             stage(settings)
 
     return run
 
 
-def _log_plainly() -> None:
+def _log_plainly(handler: logging.Handler) -> None:
     """Log lines of time-free text on the error stream; results and messages only."""
-    handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.handlers = [handler]
     log.setLevel(logging.INFO)

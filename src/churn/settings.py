@@ -107,7 +107,7 @@ class FeatureSettings:
 
     lookback_days: int = 182
     windows: list[int] = field(default_factory=lambda: [7, 14, 28, 56, 84, 182])
-    n_event_types: int = 12
+    n_event_types: int = 20
     roles: dict[str, str] = field(default_factory=dict)
     without: list[str] = field(default_factory=list)
     more: list[str] = field(default_factory=list)

@@ -18,10 +18,10 @@ from sqlglot.errors import SqlglotError
 from churn.contracts import MASKS, SUMS
 from churn.errors import ConfigurationError, nearest
 
-DAY_COLUMNS = (*SUMS, *MASKS, "age_days", "gap_days", "weekday", "n_qualifying")
+DAY_COLUMNS = (*SUMS, *MASKS, "age_days", "gap_days", "weekday", "n_use", "n_qualifying")
 """What an aggregate may read, one row per day with a known event: `age_days` 1 is the day before
-the snapshot, `gap_days` the distance to the active day before, `weekday` 0 a Monday; money in
-1/10000."""
+the snapshot, `n_use` the events of people where the log names them (else all events), `gap_days` the distance to
+the day of use before, `weekday` 0 a Monday; money in 1/10000."""
 
 CUSTOMER_COLUMNS = (
     "its_since_first_event_days",

@@ -127,7 +127,7 @@ def statement(plan: Plan) -> exp.Expression:
     ctes = {
         "snapshot": _snapshots(plan),
         "moment": "SELECT snapshot, known_before FROM snapshot",
-        "days": as_known(_day_columns(plan)),
+        "days": as_known(_day_columns(plan), use=use(plan.vocabulary)),
         "usage": _usage(plan),
         "versions": labels.subscription_versions(
             known="m.known_before", seen="m.snapshot", columns="m.snapshot"
@@ -177,6 +177,11 @@ def _snapshots(plan: Plan) -> str:
     return f"SELECT {columns} FROM (VALUES {', '.join(rows)}) AS s({columns})"
 
 
+def use(vocabulary: Vocabulary) -> str:
+    """What counts as use: what people did, where the log names people; automated events are not."""
+    return "n_person" if "people" in vocabulary.available else "n"
+
+
 def _day_columns(plan: Plan) -> dict[str, str]:
     """The columns of `days` that the features read, by name; roles and qualifying are sums."""
     wanted = {column for item in plan.features if item.is_aggregate for column in item.columns()}
@@ -185,7 +190,7 @@ def _day_columns(plan: Plan) -> dict[str, str]:
         for name, events in plan.vocabulary.sums.items()
     }
     sums["n_qualifying"] = qualifying(plan.definition, plan.all_places)
-    computed = {"age_days", "gap_days", "weekday"}
+    computed = {"age_days", "gap_days", "weekday", "n_use"}
     plain = {name: name for name in sorted(wanted - set(sums) - computed)}
     return plain | {name: sql for name, sql in sums.items() if name in wanted or name == "n_qualifying"}
 

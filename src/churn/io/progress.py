@@ -48,7 +48,7 @@ def timed(what: str) -> Iterator[None]:
 def _show_clock(what: str, done: threading.Event) -> None:
     if done.wait(DELAY_SECONDS):
         return
-    with tqdm(bar_format=f"{what} … {{elapsed}}", leave=False) as clock:
+    with tqdm(bar_format=f"{what} … {{elapsed}}", leave=False, delay=1e-9) as clock:
         clock.start_t -= DELAY_SECONDS
         while not done.wait(0.5):
             clock.clear() if _bars else clock.refresh()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from churn.io import bundle, page, tables
+from churn.io import bundle, model_card, page, tables
 from churn.io.workspace import Workspace
 from churn.settings import Settings
 
@@ -74,7 +74,8 @@ def _gather(workspace: Workspace, folder: Path, as_of: date) -> None:
         shutil.copyfile(path, folder / f"{name}.parquet")
     for name in PEOPLES_FILES:
         shutil.copyfile(workspace.folder("retention") / part / name, folder / name)
-    card = bundle.load(workspace.place, "champion").spec.get("card", "")
+    champion = bundle.load(workspace.place, "champion")
+    card = model_card.text(champion.version, champion.spec, churn=champion.spec["churn"])
     (folder / "card.md").write_text(card)
 
 

@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from churn import contracts
 from churn.errors import ConfigurationError, nearest
+from churn.features import panel
+from churn.features.definitions import Vocabulary
 from churn.io import bundle, plots, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
@@ -33,9 +35,10 @@ def run(settings: Settings) -> None:
     _require_scored(chosen, facts)
     facts = facts.loc[chosen]
     said = spoken(settings)
+    use = panel.use(Vocabulary(**champion.spec["panel"]["vocabulary"]))
     with opened(resources(settings.engine), workspace.usage()) as engine:
         engine.bind("listed", pa.table({"customer_id": chosen}))
-        events = history.matrix(engine.table(history.days(as_of)).to_pandas(), chosen)
+        events = history.matrix(engine.table(history.days(as_of, use=use)).to_pandas(), chosen)
         facts["drop_began_days"] = reasons.drop_began_days(np.minimum(events, 1))
         engine.bind("facts", tables.arrow(facts.reset_index()))
         matching = engine.table(reasons.matches(said, list(facts.columns))).to_pandas()

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from churn.features import panel
+from churn.features.definitions import Vocabulary
 from churn.features.labels import Definition
 from churn.io import bundle, export, mail, page, tables, wording
 from churn.io.bundle import Bundle
@@ -40,7 +42,7 @@ def run(settings: Settings) -> None:
         notes=_notes(ranked),
         rows=rows,
         attributes=[name for name in ATTRIBUTES if name in _attributes(workspace, as_of)],
-        details=_details(workspace, rows, reasons, settings, as_of),
+        details=_details(workspace, rows, reasons, settings, as_of, use=_use(champion)),
     )
     folder = workspace.folder("retention") / as_of.isoformat()
     tables.write_bytes(folder / "retention_list.csv", export.csv_bytes(rows))
@@ -100,13 +102,23 @@ def _attributes(workspace: Workspace, as_of: date) -> dict[str, pd.Series]:
     return {name: values for name, values in found.items() if len(values)}
 
 
+def _use(champion: Bundle) -> str:
+    return panel.use(Vocabulary(**champion.spec["panel"]["vocabulary"]))
+
+
 def _details(
-    workspace: Workspace, rows: pd.DataFrame, reasons: pd.DataFrame, settings: Settings, as_of: date
+    workspace: Workspace,
+    rows: pd.DataFrame,
+    reasons: pd.DataFrame,
+    settings: Settings,
+    as_of: date,
+    *,
+    use: str,
 ) -> dict[str, Detail]:
     customers = rows["customer_id"].tolist()
     with opened(resources(settings.engine), workspace.usage()) as engine:
         engine.bind("listed", pa.table({"customer_id": pa.array(customers, pa.string())}))
-        events = history.matrix(engine.table(history.days(as_of)).to_pandas(), customers)
+        events = history.matrix(engine.table(history.days(as_of, use=use)).to_pandas(), customers)
     activity, volume = history.by_week(np.minimum(events, 1)), history.by_week(events)
     attributes, terms = _attributes(workspace, as_of), workspace.contract_terms(as_of)
     spoken_by = dict(list(reasons.groupby("customer_id")))

@@ -51,12 +51,12 @@ def run(settings: Settings) -> None:
 
 
 def _before(workspace: Workspace, intake: Intake) -> dict[str, Any]:
-    """What the last roll-up left; nothing where a month has gone, for then places start anew."""
+    """What the last roll-up left; nothing where a month has gone or the columns are others."""
     fresh = {"months": {}, "event_types": [], "people": PEOPLE.empty_table()}
     if not tables.exists(workspace.folder("daily")):
         return fresh
     facts = workspace.usage_facts()
-    if set(facts["months"]) - set(intake.months):
+    if set(facts["months"]) - set(intake.months) or facts.get("columns") != list(contracts.DAILY.columns):
         return fresh
     files = tables.parts(workspace.folder("people"), made_by="rollup")
     return {**facts, "people": pq.read_table(files["people"])}
@@ -125,6 +125,7 @@ def _facts(intake: Intake, event_types: list[str], sides: dict[str, pa.Table]) -
     return {
         "event_types": event_types,
         "months": dict(intake.months),
+        "columns": list(contracts.DAILY.columns),
         "first_day": intake.first_day.isoformat(),
         "last_day": intake.last_day.isoformat(),
         "attributes": kinds,

@@ -109,19 +109,20 @@ def late(*, event_types: Sequence[str], with_people: bool) -> exp.Expression:
     )
 
 
-def as_known(columns: Mapping[str, str]) -> str:
+def as_known(columns: Mapping[str, str], *, use: str = "n") -> str:
     """SQL for the days of every customer in the lookback of every snapshot, as known then.
 
     Reads `daily`, `late` and `snapshot` (snapshot, first_day); gives snapshot, customer_id, day,
-    `age_days` (1 = the day before the snapshot), `gap_days` (since the active day before, null
-    where that lies before the lookback) and `columns`: name → expression over sums, or the name of
+    `age_days` (1 = the day before the snapshot), `n_use` (what counts as use, expression `use`),
+    `gap_days` (since the day of use before, null where that lies before the lookback) and `columns`: name → expression over sums, or the name of
     a mask. One row per snapshot, customer and day with a known event.
 
     A pair of snapshot and customer whose lookback holds a row not yet known is rebuilt from `late`;
     all others read totals, whose gap to the day before is computed once before the join.
     """
-    kept = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
-    raw = sorted({column.name for sql in columns.values() for column in _sql(f"SELECT {sql}").find_all(exp.Column)})
+    kept = [f"{sql} AS {name}" for name, sql in columns.items()]
+    read = (use, *columns.values())
+    raw = sorted({column.name for sql in read for column in _sql(f"SELECT {sql}").find_all(exp.Column)})
     rebuilt = ", ".join(
         f"BIT_OR(l.{name}) AS {name}" if name in MASKS else f"CAST(SUM(l.{name}) AS BIGINT) AS {name}"
         for name in raw
@@ -130,7 +131,7 @@ def as_known(columns: Mapping[str, str]) -> str:
     return f"""
         WITH stepped AS (
             SELECT customer_id, day, last_known_on, {", ".join(raw)},
-                   LAG(day) OVER (PARTITION BY customer_id ORDER BY day) AS day_before
+                   {_last_use(use, "customer_id")} AS day_before
             FROM daily
         ), slow AS (
             SELECT DISTINCT s.snapshot, d.customer_id FROM daily AS d JOIN snapshot AS s
@@ -156,15 +157,24 @@ def as_known(columns: Mapping[str, str]) -> str:
             SELECT snapshot, first_day, customer_id, day, day_before, {", ".join(raw)} FROM fast_days
             UNION ALL
             SELECT snapshot, first_day, customer_id, day,
-                   LAG(day) OVER (PARTITION BY snapshot, customer_id ORDER BY day) AS day_before,
+                   {_last_use(use, "snapshot, customer_id")} AS day_before,
                    {", ".join(raw)}
             FROM slow_days
         )
         SELECT snapshot, customer_id, day, DATE_DIFF('day', day, snapshot) AS age_days,
-               CASE WHEN day_before >= first_day THEN DATE_DIFF('day', day_before, day) END AS gap_days,
-               {kept}
+               CASE WHEN {use} > 0 AND day_before >= first_day THEN DATE_DIFF('day', day_before, day)
+                   END AS gap_days,
+               {", ".join([f"{use} AS n_use", *kept])}
         FROM known_days
     """
+
+
+def _last_use(use: str, partition: str) -> str:
+    """SQL for the last day of use before each day."""
+    return (
+        f"MAX(CASE WHEN {use} > 0 THEN day END) OVER (PARTITION BY {partition} ORDER BY day "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
 
 
 def _totals(n_event_types: int) -> str:
@@ -175,6 +185,7 @@ def _totals(n_event_types: int) -> str:
     ]
     sums = {
         "n": "COUNT(*)",
+        "n_person": "COUNT(person_bit)",
         "value_sum": "CAST(COALESCE(SUM(value_units), 0) AS BIGINT)",
         "n_value": "COUNT(value_units)",
         "negative_sum": "CAST(COALESCE(SUM(CASE WHEN value_units < 0 THEN value_units END), 0) AS BIGINT)",

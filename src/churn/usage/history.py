@@ -13,15 +13,16 @@ N_WEEKS = 26
 N_DAYS = 7 * N_WEEKS
 
 
-def days(as_of: date) -> exp.Expression:
-    """Tables `daily`, `late` and `listed` (customer_id) → customer_id, age_days, n; as known then."""
+def days(as_of: date, *, use: str) -> exp.Expression:
+    """Tables `daily`, `late` and `listed` (customer_id) → customer_id, age_days, n (events of `use`,
+    a column of the roll-up); as known at `as_of`."""
     first = as_of - timedelta(days=N_DAYS)
     return parse_one(
         f"""
         WITH snapshot AS (SELECT DATE '{as_of}' AS snapshot, DATE '{first}' AS first_day),
-        days AS ({as_known({"n": "n"})})
-        SELECT customer_id, age_days, n FROM days
-        WHERE customer_id IN (SELECT customer_id FROM listed) ORDER BY customer_id, age_days
+        days AS ({as_known({}, use=use)})
+        SELECT customer_id, age_days, n_use AS n FROM days
+        WHERE n_use > 0 AND customer_id IN (SELECT customer_id FROM listed) ORDER BY customer_id, age_days
         """,
         dialect="duckdb",
     )
