@@ -91,7 +91,9 @@ def in_force(rows: Iterable[Row], customer: str, s: date, arrival: Arrival) -> R
         and (since(row) < midnight(s) or (not row.get("valid_from") and since(row) == midnight(s)))
         and (row.get("loaded_at") or LONG_AGO) < arrival.cut(s)
     ]
-    return max(versions, key=lambda row: (since(row), row.get("loaded_at") or LONG_AGO), default=None)
+    return max(
+        versions, key=lambda row: (since(row), row.get("loaded_at") or LONG_AGO), default=None
+    )
 
 
 def subscriptions_at(world: World, customer: str, s: date, arrival: Arrival) -> dict[date, Row]:
@@ -194,7 +196,9 @@ def days_of(
     people = sorted({event["user_id"] for event in world.events if event.get("user_id")})
     days = []
     for day, events in sorted(by_day.items()):
-        units = [round(event["value"] * 10_000) for event in events if event.get("value") is not None]
+        units = [
+            round(event["value"] * 10_000) for event in events if event.get("value") is not None
+        ]
         negative = [unit for unit in units if unit < 0]
         row = {
             "age_days": (s - day).days,
@@ -292,12 +296,21 @@ def value(node: exp.Expression, row: Row, days: Sequence[Row]) -> Any:
                 return value(branch.args["true"], row, days)
         return value(node.args["default"], row, days) if node.args.get("default") else None
     if isinstance(node, exp.And | exp.Or | exp.Coalesce | exp.Least | exp.Greatest):
-        parts = [node.this, *([node.expression] if node.args.get("expression") else node.expressions)]
+        parts = [
+            node.this,
+            *([node.expression] if node.args.get("expression") else node.expressions),
+        ]
         return CHOICES[type(node)]([value(part, row, days) for part in parts])
     if isinstance(node, exp.Column):
         return row[node.name]
     if isinstance(node, exp.Literal):
-        return node.this if node.is_string else float(node.this) if "." in node.this else int(node.this)
+        return (
+            node.this
+            if node.is_string
+            else float(node.this)
+            if "." in node.this
+            else int(node.this)
+        )
     if isinstance(node, exp.Null):
         return None
     if isinstance(node, exp.Star | exp.Boolean):
@@ -318,7 +331,9 @@ AGGREGATES: dict[type, Callable[[list[Any]], Any]] = {
     exp.Sum: lambda found: sum(found) if found else None,
     exp.Min: lambda found: min(found, default=None),
     exp.Max: lambda found: max(found, default=None),
-    exp.BitwiseOrAgg: lambda found: bits(n for x in found for n in range(x.bit_length()) if x >> n & 1) if found else None,
+    exp.BitwiseOrAgg: lambda found: (
+        bits(n for x in found for n in range(x.bit_length()) if x >> n & 1) if found else None
+    ),
 }
 
 

@@ -2,9 +2,11 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -237,3 +239,21 @@ def test_progress_is_shown_to_a_person_only(
     assert ("thinking … 00:00" in shown) == stream.isatty()
     assert ("steps:  67%" in shown) == stream.isatty()
     assert bool(shown) == stream.isatty()
+
+
+def test_the_wheel_carries_the_configuration(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="the build extra is not installed")
+    root = Path(__file__).parents[1]
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("src", "conf"):
+        shutil.copytree(root / name, tmp_path / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, tmp_path)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"]
+    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
+    with zipfile.ZipFile(next((tmp_path / "dist").glob("*.whl"))) as wheel:
+        carried = set(wheel.namelist())
+    for folder, into in ((root / "src" / "churn", "churn"), (root / "conf", "churn/conf")):
+        for path in folder.rglob("*.*"):
+            if path.suffix != ".pyc":
+                assert f"{into}/{path.relative_to(folder).as_posix()}" in carried

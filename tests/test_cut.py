@@ -80,7 +80,9 @@ def outcome(source: Path, place: Path, *words: str) -> dict[str, str]:
     )
     flows.run(told)
     folders = ("panel", "scored", "scores", "reasons", "retention")
-    files = [path for name in folders for path in sorted((place / name).rglob("*")) if path.is_file()]
+    files = [
+        path for name in folders for path in sorted((place / name).rglob("*")) if path.is_file()
+    ]
     return {str(path.relative_to(place)): tables.sha256(path) for path in files}
 
 

@@ -2,10 +2,15 @@
 
 import os
 import sys
+from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from commandline import exit_code
+
+import churn
+from churn.io import story
 
 nbformat = pytest.importorskip("nbformat", reason="the notebook extra is not installed")
 
@@ -84,3 +89,34 @@ def test_the_file_has_no_outputs_short_cells_and_no_logic() -> None:
             assert cell.execution_count is None
             assert len(cell.source.splitlines()) <= 4
             assert not {"def ", "for ", "if ", "lambda"} & set(cell.source.split(" "))
+
+
+def test_the_events_add_up_to_the_daily_roll_up(workspace: Path) -> None:
+    data = churn.open(str(workspace))
+    daily = data.daily()
+    assert data.events()["n"].sum() == daily["n"].sum()
+    customer = daily["customer_id"].iloc[0]
+    mine = data.events(customer)
+    assert set(mine["customer_id"]) == {customer}
+    assert mine["n"].sum() == daily.loc[daily["customer_id"] == customer, "n"].sum()
+
+
+def test_a_customer_without_events_has_a_picture_too(workspace: Path) -> None:
+    assert churn.open(str(workspace)).timeline("nobody").png.startswith(b"\x89PNG")
+
+
+def test_weeks_end_the_day_before_the_list() -> None:
+    days = ["2026-01-12", "2026-01-11", "2026-01-05", "2026-01-04", "2025-12-21"]
+    events = pd.DataFrame(
+        {"day": pd.to_datetime(days), "event": list("xaaab"), "n": [100, 1, 2, 4, 8]}
+    )
+    counted = story.weeks(events, as_of=date(2026, 1, 12))
+    assert [day.date().isoformat() for day in counted.index] == [
+        "2025-12-15",
+        "2025-12-22",
+        "2025-12-29",
+        "2026-01-05",
+    ]
+    assert counted["a"].tolist() == [0, 0, 4, 3]
+    assert counted["b"].tolist() == [8, 0, 0, 0]
+    assert list(counted.columns) == ["b", "a"]

@@ -30,13 +30,14 @@ AS_OF = date(2026, 4, 6)
 SNAPSHOTS = (date(2026, 2, 9), date(2026, 3, 9), AS_OF)
 INACTIVITY = Definition("inactivity", active_days=28, horizon_days=28)
 CANCELLATION = Definition("cancellation", horizon_days=21, gap_days=7)
-EXAMPLES = int(os.environ.get("CHURN_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("CHURN_EXAMPLES", "6"))
 
 # --- small random worlds --------------------------------------------------------------------------
 
-ages = st.sampled_from((0, 1, 2, 7, 8, 14, 15, 27, 28, 29, 56, 57, 84, 85, 112, 181, 182, 183))
+ages = st.sampled_from((0, 1, 2, 7, 8, 14, 15, 27, 28, 29, 56, 57, 84, 85, 112))
 days = st.one_of(
     st.builds(lambda s, age: s - timedelta(days=age), st.sampled_from(SNAPSHOTS), ages),
+    st.builds(lambda age: AS_OF - timedelta(days=age), st.sampled_from((181, 182, 183))),
     st.builds(lambda n: AS_OF - timedelta(days=n), st.integers(-20, 120)),
 )
 moments = st.builds(
@@ -73,7 +74,9 @@ def logs(draw: st.DrawFn, *, max_size: int = 30) -> list[Row]:
         row = {
             "customer_id": draw(st.sampled_from(("ann", "bob", "007"))),
             "ts": ts,
-            "event": draw(st.sampled_from(("login", "export", "api_error", "ticket", "card_declined"))),
+            "event": draw(
+                st.sampled_from(("login", "export", "api_error", "ticket", "card_declined"))
+            ),
             "value": draw(st.sampled_from((None, None, 0.0, 1.5, 20.25, -2.5))),
             "user_id": draw(st.sampled_from((None, "u1", "u2", "u3"))),
             "event_id": draw(st.sampled_from((None, f"id{number}"))),
@@ -102,7 +105,9 @@ def sides(draw: st.DrawFn) -> dict[str, list[Row]]:
         }
         for customer, valid_from in draw(st.lists(keys, min_size=1, max_size=4, unique=True))
     ]
-    starts = {customer: draw(st.lists(days, min_size=1, max_size=2, unique=True)) for customer in people}
+    starts = {
+        customer: draw(st.lists(days, min_size=1, max_size=2, unique=True)) for customer in people
+    }
     has_versions = draw(st.booleans())  # else one row per term
     subscriptions = []
     for customer, valid_from in draw(st.lists(keys, max_size=6, unique=True)):
@@ -110,7 +115,9 @@ def sides(draw: st.DrawFn) -> dict[str, list[Row]]:
             {
                 "customer_id": customer,
                 "start_date": draw(st.sampled_from(starts[customer])),
-                "term_start": draw(st.one_of(st.none(), days)) if has_versions else valid_from.date(),
+                "term_start": draw(st.one_of(st.none(), days))
+                if has_versions
+                else valid_from.date(),
                 "term_end": draw(st.one_of(st.none(), days, st.just(date(2026, 12, 1)))),
                 "end_date": draw(st.one_of(st.none(), st.none(), days)),
                 "plan": draw(st.sampled_from((None, "pro", "basic"))),
@@ -132,7 +139,7 @@ def sides(draw: st.DrawFn) -> dict[str, list[Row]]:
 
 
 START = [
-    {"customer_id": "zoe", "ts": datetime(2025, 8, 1, hour), "event": event}
+    {"customer_id": "zoe", "ts": datetime(2025, 10, 1, hour), "event": event}
     for hour, event in enumerate(("login", "export", "api_error", "ticket", "card_declined"))
 ]
 """Every log starts with these: event types stand in one order, and a statement is made once."""
@@ -358,9 +365,12 @@ def test_an_event_type_that_never_came_again_is_counted_as_none(tmp_path: Path) 
 
 def test_history_that_arrives_later_adds_no_snapshot(tmp_path: Path) -> None:
     """How far the log reaches back is judged by what was known at `as_of`."""
-    events = crowded("a", n=5, first=datetime(2026, 2, 1)) + crowded("a", n=5, first=datetime(2026, 4, 1))
+    events = crowded("a", n=5, first=datetime(2026, 2, 1)) + crowded(
+        "a", n=5, first=datetime(2026, 4, 1)
+    )
     old = [
-        {**row, "ts": datetime(2025, 11, 1), "loaded_at": datetime(2026, 5, 1)} for row in events[:1]
+        {**row, "ts": datetime(2025, 11, 1), "loaded_at": datetime(2026, 5, 1)}
+        for row in events[:1]
     ]
     known = panel_file(World(events), tmp_path / "a", INACTIVITY)
     assert panel_file(World([*events, *old]), tmp_path / "b", INACTIVITY) == known
@@ -393,7 +403,10 @@ def test_a_later_change_of_a_side_table_leaves_a_past_panel_alone(
     moment = {"valid_from": later["valid_from"], "loaded_at": later.get("loaded_at")}
     changed = World(
         events,
-        customers=[person, {**person, "country": "FR", "signed_up_at": datetime(2025, 1, 1), **moment}],
+        customers=[
+            person,
+            {**person, "country": "FR", "signed_up_at": datetime(2025, 1, 1), **moment},
+        ],
         subscriptions=[contract, {**contract, **later}],
     )
     known = panel_file(world, tmp_path / "a", CANCELLATION)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -56,7 +57,8 @@ class Question:
 def rows_of(kind: str, text: str, *, snapshot: date | None = None) -> list[Row]:
     """The rows of a text table with a header, typed as the contract of `kind` says; empty is None.
 
-    Columns `age` (days before `snapshot`) and `at` (a time of that day) together make `ts`.
+    Columns `age` (days before `snapshot`) and `at` (a time of that day) together make `ts`; `times`
+    says how often the row stands in the log.
     """
     lines = [line for line in text.strip().splitlines() if set(line.strip()) - set("-+| ")]
     names, *cells = ([cell.strip() for cell in line.split("|")] for line in lines)
@@ -64,11 +66,12 @@ def rows_of(kind: str, text: str, *, snapshot: date | None = None) -> list[Row]:
     rows = []
     for line in cells:
         given = dict(zip(names, line, strict=True))
-        row = {name: typed(given[name], types.get(name, "ANY")) for name in names if name in given}
+        times = int(given.pop("times", 1))
+        row = {name: typed(text, types.get(name, "ANY")) for name, text in given.items()}
         if "age" in row:
             day = snapshot - timedelta(days=int(row.pop("age")))
             row["ts"] = datetime.combine(day, time.fromisoformat(row.pop("at")))
-        rows.append({name: row.get(name) for name in (*types, *row)})
+        rows += [{name: row.get(name) for name in (*types, *row)}] * times
     return rows
 
 
@@ -110,13 +113,16 @@ def write(world: World, folder: Path, *, files: Sequence[Sequence[Row]] | None =
             write_table(kind, getattr(world, kind), folder / f"{kind}.parquet")
 
 
-def settings_of(folder: Path, place: Path, *, arrival: Arrival = Arrival(), **changes: Any) -> Settings:  # noqa: B008
+def settings_of(
+    folder: Path, place: Path, *, arrival: Arrival | None = None, **changes: Any
+) -> Settings:
     """Settings that read the files that `write` left in `folder`."""
     sides = {
         kind: str(folder / f"{kind}.parquet")
         for kind in ("customers", "subscriptions", "contacts")
         if (folder / f"{kind}.parquet").exists()
     }
+    arrival = arrival or Arrival()
     source = SourceSettings(
         events=str(folder / "events" / "*.parquet"),
         arrival_hours=arrival.hours,
@@ -135,7 +141,9 @@ def by_engine(place: Path, question: Question) -> dict[tuple[date, str], Row]:
     workspace = Workspace(place)
     usage = workspace.usage_facts()
     with opened(resources(Settings().engine), workspace.usage()) as engine:
-        statement = statement_of(question, tuple(usage["event_types"]), usage["has_customer_versions"])
+        statement = statement_of(
+            question, tuple(usage["event_types"]), usage["has_customer_versions"]
+        )
         rows = engine.table(statement).to_pylist()
     keys = [(row.pop("snapshot"), row.pop("customer_id")) for row in rows]
     assert keys == sorted(set(keys)), "ordered, and nobody twice"
@@ -210,6 +218,34 @@ def rolled_up(world: World, folder: Path, **changes: Any) -> Path:
     return folder / "workspace"
 
 
+def answer(
+    tables: Mapping[str, str],
+    *,
+    snapshot: date,
+    later: Sequence[date] = (),
+    names: Sequence[str] | None = None,
+    **asked: Any,
+) -> dict[Any, Row]:
+    """What engine and reference both say of text `tables`: customer → row.
+
+    With further snapshots `later`, (snapshot, customer) → row. `names` are the features (all by
+    default); `asked` goes into the `Question`.
+    """
+    world = world_of(tables, snapshot=snapshot)
+    if not world.customers:  # the attributes of the vocabulary have to exist
+        world.customers.append({"customer_id": "nobody", "country": "DE", "size": 1.0})
+    chosen = [item for item in FEATURES if names is None or item.name in names]
+    snapshots = (snapshot, *later)
+    question = Question(
+        snapshots, asked.pop("as_of", max(snapshots)), features=tuple(chosen), **asked
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        place = rolled_up(world, Path(folder), arrival=question.arrival)
+        found = by_engine(place, question)
+    assert differences(found, by_reference(world, question)) == []
+    return found if later else {customer: row for (_, customer), row in found.items()}
+
+
 def differences(left: Mapping[Any, Row], right: Mapping[Any, Row]) -> list[str]:
     """What is not the same, in words; numbers to 9 digits."""
     said = [f"{key} only left" for key in left if key not in right]
@@ -226,5 +262,3 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, str) or isinstance(other, str) or None in (one, other):
         return one == other
     return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-
-

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from sqlglot import exp, parse_one
@@ -150,8 +150,17 @@ def statement(plan: Plan) -> exp.Expression:
     body = ", ".join(f"{name} AS ({sql})" for name, sql in ctes.items())
     return _sql(f"""
         WITH {body}
-        SELECT snapshot, customer_id, {listed}, label, label_mature
+        SELECT snapshot, customer_id, {listed}{"," if listed else ""} label, label_mature
         FROM {previous} ORDER BY snapshot, customer_id
+    """)
+
+
+def churn_rates(plan: Plan) -> exp.Expression:
+    """How many could churn and did at each mature snapshot: snapshot, n_active, n_churned."""
+    rows = statement(replace(plan, features=[])).sql(dialect="duckdb")
+    return _sql(f"""
+        SELECT snapshot, COUNT(*) AS n_active, CAST(SUM(label) AS BIGINT) AS n_churned
+        FROM ({rows}) AS rows WHERE label_mature GROUP BY snapshot ORDER BY snapshot
     """)
 
 

@@ -4,11 +4,19 @@ import logging
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+from sqlglot import parse_one
+
+from churn import contracts
+from churn.features import panel
+from churn.features.definitions import Vocabulary
 from churn.io import accounts, sources
 from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
+from churn.io.workspace import SIDES, empty
 from churn.settings import Settings
-from churn.usage import quality
+from churn.timeline import training_snapshots
+from churn.usage import daily, quality
 
 log = logging.getLogger("churn")
 
@@ -34,6 +42,7 @@ def run(settings: Settings) -> None:
             intake.bind(engine, None)
             counts = {name: table.num_rows for name, table in sides.items()}
             report(findings(intake, engine, sides=counts))
+            report_churn(settings, intake, engine, sides)
     share = settings.rollup.max_rejected_share
     accounts.refuse_too_many(intake.accounts, intake.rejects, share=share)
 
@@ -42,6 +51,46 @@ def report(found: quality.Findings) -> None:
     """Log what was found, line by line."""
     for line in quality.report(found):
         log.info("%s", line)
+
+
+def report_churn(
+    settings: Settings, intake: Intake, engine: Engine, sides: dict[str, pa.Table]
+) -> None:
+    """Log how many could churn and did at each snapshot that training would use."""
+    types = engine.table(daily.first_appearances())["event"].to_pylist()
+    engine.materialise("daily", daily.daily(event_types=types, with_people=False))
+    engine.view("daily_part", parse_one("SELECT * FROM daily"))
+    engine.materialise("late", daily.late(event_types=types, with_people=False))
+    for name in SIDES:
+        engine.bind(name, sides.get(name, empty(contracts.SOURCES[name])))
+    as_of = settings.as_of_date() or intake.last_day
+    wanted = training_snapshots(
+        as_of,
+        gap_days=settings.churn.gap_days,
+        horizon_days=settings.churn.horizon_days,
+        n_snapshots=settings.train.snapshots,
+        step_days=settings.train.step_days,
+    )
+    snapshots = panel.usable_snapshots(
+        wanted, first_day=intake.first_day, min_history_days=settings.min_history_days()
+    )
+    if not snapshots:
+        log.info("churn: the log is too short for any snapshot before %s", as_of)
+        return
+    plan = panel.Plan(
+        snapshots=snapshots,
+        labels_known_on=as_of,
+        lookback_days=max(settings.churn.active_days, 1),
+        definition=settings.churn,
+        vocabulary=Vocabulary(windows=[]),
+        features=[],
+        all_places=panel.places(types),
+        arrival=settings.arrival(as_of),
+    )
+    log.info("churn (a customer %s), by snapshot:", settings.churn.in_words())
+    for row in engine.table(panel.churn_rates(plan)).to_pylist():
+        share = row["n_churned"] / row["n_active"]
+        log.info("  %s  %s active, %s churned, %.1f %%", row["snapshot"], f"{row['n_active']:,}", f"{row['n_churned']:,}", 100 * share)
 
 
 def findings(intake: Intake, engine: Engine, *, sides: dict[str, int]) -> quality.Findings:
