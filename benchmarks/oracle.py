@@ -28,7 +28,19 @@ PATHS = 200
 def main(seeds: list[int]) -> None:
     rows = [row for seed in seeds for row in measured(seed)]
     table = pd.DataFrame(rows)
-    shown = ["seed", "score", "n", "base", "auc", "ap", "precision", "share_auc", "share_ap", "share_log_loss", "ratio"]
+    shown = [
+        "seed",
+        "score",
+        "n",
+        "base",
+        "auc",
+        "ap",
+        "precision",
+        "share_auc",
+        "share_ap",
+        "share_log_loss",
+        "ratio",
+    ]
     print("| " + " | ".join(shown) + " |\n|" + "---|" * len(shown))
     for row in [*rows, *means(table)]:
         print("| " + " | ".join(worded(row.get(name)) for name in shown) + " |")
@@ -51,7 +63,9 @@ def measured(seed: int) -> list[dict[str, object]]:
         scores = _part(Path(folder) / "scores")
         scored = _part(Path(folder) / "scored")
     truth = oracle(world, seed=seed, week=WEEK, paths=PATHS)
-    both = truth.merge(scores[["customer_id", "risk"]], on="customer_id", how="outer", indicator=True)
+    both = truth.merge(
+        scores[["customer_id", "risk"]], on="customer_id", how="outer", indicator=True
+    )
     missing = both["_merge"] != "both"
     print(f"seed {seed}: {missing.sum()} customers on one side only", file=sys.stderr)
     both = both[~missing].merge(scored, on="customer_id")

@@ -96,7 +96,9 @@ def tested(task: Task, snapshot: str) -> pd.DataFrame:
             print(done.stderr if command in ("features", "train") else "", file=sys.stderr, end="")
         parts = sorted((place / "ws" / "scores").glob("*.parquet"))
         scores = pq.read_table(parts[0]).to_pandas()
-    return scores.merge(labels(task, snapshot), on="customer_id", how="outer", validate="one_to_one")
+    return scores.merge(
+        labels(task, snapshot), on="customer_id", how="outer", validate="one_to_one"
+    )
 
 
 def _source(task: Task, snapshot: str, place: Path) -> list[str]:
@@ -104,7 +106,9 @@ def _source(task: Task, snapshot: str, place: Path) -> list[str]:
     cut = place / "events.parquet"
     duckdb.execute(f"COPY (SELECT * FROM ({whole(task)}) WHERE ts < DATE '{snapshot}') TO '{cut}'")
     overrides = ["source=files", f"source.events={cut}"]
-    return overrides + [f"source.{side}={SHARED / task.name / name}" for side, name in task.sides.items()]
+    return overrides + [
+        f"source.{side}={SHARED / task.name / name}" for side, name in task.sides.items()
+    ]
 
 
 def whole(task: Task) -> str:

@@ -198,7 +198,7 @@ def test_world_is_a_structured_config():
 @pytest.mark.parametrize("name", ["events", "subscriptions", "contacts", "truth"])
 def test_one_seed_one_world(name):
     again = tuple(simulate.simulate(SMALL, seed=1))
-    assert all(getattr(a, name).equals(getattr(b, name)) for a, b in zip(again, small_weeks()))
+    assert all(getattr(a, name).equals(getattr(b, name)) for a, b in zip(again, small_weeks(), strict=True))
     if name != "contacts":
         assert not joined(small_weeks(2), name).equals(joined(again, name))
 
@@ -223,7 +223,7 @@ def test_weeks_can_be_read_one_at_a_time():
 def test_event_columns():
     schema = small_weeks()[0].events.schema
     time, text = pa.timestamp("us"), pa.string()
-    assert dict(zip(schema.names, schema.types)) == {
+    assert dict(zip(schema.names, schema.types, strict=True)) == {
         "customer_id": text, "ts": time, "event": text, "value": pa.float64(), "event_id": text,
         "loaded_at": time, "user_id": text, "text": text,
     }  # fmt: skip

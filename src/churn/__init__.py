@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from churn.io.handle import Handle
 
 
-def open(workspace: str) -> "Handle":  # noqa: A001 - the contract's word
+def open(workspace: str) -> "Handle":
     """A read-only handle on a workspace, whose tables come as pandas DataFrames."""
     from churn.io.handle import Handle
 

@@ -107,7 +107,17 @@ SOURCES = MappingProxyType(
     }
 )
 
-SUMS = ("n", "n_person", "value_sum", "n_value", "negative_sum", "n_negative", "n_night", "n_other", *PLACES)
+SUMS = (
+    "n",
+    "n_person",
+    "value_sum",
+    "n_value",
+    "negative_sum",
+    "n_negative",
+    "n_night",
+    "n_other",
+    *PLACES,
+)
 """The columns of `daily` and `late` that add up over rows (integers; money in 1/10000).
 `n_person` are the events that a person did: automated ones name nobody."""
 

@@ -55,7 +55,7 @@ def roles(patterns: Mapping[str, str], event_types: Sequence[str]) -> dict[str, 
     return {role: events for role, events in found.items() if events}
 
 
-def inventory(*, known_on: date, first: date, known_before: datetime) -> exp.Expression:
+def inventory(*, known_on: date, first: date, known_before: datetime) -> exp.Expr:
     """What a log had in the days from `first` before `known_on`, as known then: one row.
 
     How many customer-days have each place of the roll-up, a value, a refund, a person, and how many
@@ -63,7 +63,11 @@ def inventory(*, known_on: date, first: date, known_before: datetime) -> exp.Exp
     """
     counted = (*PLACES, "n_value", "n_negative", "people_mask")
     counts = ", ".join(f"COUNT(CASE WHEN {name} <> 0 THEN 1 END) AS {name}" for name in counted)
-    columns, known, cut = ", ".join(counted), _date(known_on), f"CAST('{known_before}' AS TIMESTAMP)"
+    columns, known, cut = (
+        ", ".join(counted),
+        _date(known_on),
+        f"CAST('{known_before}' AS TIMESTAMP)",
+    )
     in_force = f"(valid_from IS NULL OR valid_from < CAST({known} AS TIMESTAMP))"
     arrived = f"{in_force} AND (loaded_at IS NULL OR loaded_at < {cut})"
     started = f"start_date < {known} AND {arrived}"
@@ -83,7 +87,7 @@ def inventory(*, known_on: date, first: date, known_before: datetime) -> exp.Exp
     """)
 
 
-def first_known_day(*, known_on: date) -> exp.Expression:
+def first_known_day(*, known_on: date) -> exp.Expr:
     """The first day of the log as known at a date (`day`); history that arrives later moves it."""
     return _sql(f"SELECT MIN(day) AS day FROM daily WHERE first_known_on <= {_date(known_on)}")
 
@@ -106,19 +110,23 @@ def vocabulary(
     }  # fmt: skip
     return Vocabulary(
         windows=list(windows),
-        event_types=sorted(present, key=lambda event: (-found[all_places[event]], event))[:n_event_types],
+        event_types=sorted(present, key=lambda event: (-found[all_places[event]], event))[
+            :n_event_types
+        ],
         roles=roles(patterns, sorted(present)),
         available=[need for need, column in needs.items() if found[column] > 0],
         static=dict(static),
     )
 
 
-def usable_snapshots(snapshots: Sequence[date], *, first_day: date, min_history_days: int) -> list[date]:
+def usable_snapshots(
+    snapshots: Sequence[date], *, first_day: date, min_history_days: int
+) -> list[date]:
     """The snapshots that have at least `min_history_days` of log before them."""
     return [day for day in snapshots if (day - first_day).days >= min_history_days]
 
 
-def statement(plan: Plan) -> exp.Expression:
+def statement(plan: Plan) -> exp.Expr:
     """The panel: snapshot, customer_id, the features in order, label, label_mature.
 
     Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population first, usage
@@ -146,7 +154,9 @@ def statement(plan: Plan) -> exp.Expression:
     for depth, level in enumerate(levels(plan.features)[1:]):
         ctes[f"level_{depth}"] = _next_level(previous, level)
         previous = f"level_{depth}"
-    listed = ", ".join(f'CAST("{item.name}" AS {_type(item)}) AS "{item.name}"' for item in plan.features)
+    listed = ", ".join(
+        f'CAST("{item.name}" AS {_type(item)}) AS "{item.name}"' for item in plan.features
+    )
     body = ", ".join(f"{name} AS ({sql})" for name, sql in ctes.items())
     return _sql(f"""
         WITH {body}
@@ -155,7 +165,7 @@ def statement(plan: Plan) -> exp.Expression:
     """)
 
 
-def churn_rates(plan: Plan) -> exp.Expression:
+def churn_rates(plan: Plan) -> exp.Expr:
     """How many could churn and did at each mature snapshot: snapshot, n_active, n_churned."""
     rows = statement(replace(plan, features=[])).sql(dialect="duckdb")
     return _sql(f"""
@@ -195,13 +205,16 @@ def _day_columns(plan: Plan) -> dict[str, str]:
     """The columns of `days` that the features read, by name; roles and qualifying are sums."""
     wanted = {column for item in plan.features if item.is_aggregate for column in item.columns()}
     sums = {
-        name: " + ".join(plan.all_places[event] for event in events if event in plan.all_places) or "n * 0"
+        name: " + ".join(plan.all_places[event] for event in events if event in plan.all_places)
+        or "n * 0"
         for name, events in plan.vocabulary.sums.items()
     }
     sums["n_qualifying"] = qualifying(plan.definition, plan.all_places)
     computed = {"age_days", "gap_days", "weekday", "n_use"}
     plain = {name: name for name in sorted(wanted - set(sums) - computed)}
-    return plain | {name: sql for name, sql in sums.items() if name in wanted or name == "n_qualifying"}
+    return plain | {
+        name: sql for name, sql in sums.items() if name in wanted or name == "n_qualifying"
+    }
 
 
 def qualifying(definition: labels.Definition, all_places: Mapping[str, str]) -> str:
@@ -247,9 +260,7 @@ def _label_days(plan: Plan) -> str:
     """The days with qualifying events in the label windows, as known when labels are known."""
     known = _date(plan.labels_known_on)
     sql = qualifying(plan.definition, plan.all_places)
-    first = _date(
-        min(plan.snapshots) + timedelta(days=plan.definition.gap_days)
-    )
+    first = _date(min(plan.snapshots) + timedelta(days=plan.definition.gap_days))
     return f"""
         SELECT customer_id, day, {sql} AS n_qualifying FROM daily
         WHERE last_known_on <= {known} AND day >= {first} AND day < {known}
@@ -309,7 +320,8 @@ def _attributes(plan: Plan) -> str:
 def _joined(plan: Plan) -> str:
     """The population with its usage, contract, attributes, contacts and label."""
     aggregates = "".join(
-        f', {_filled(item, _quoted("u", item))} AS "{item.name}"' for item in levels(plan.features)[0]
+        f', {_filled(item, _quoted("u", item))} AS "{item.name}"'
+        for item in levels(plan.features)[0]
     )
     attributes = "".join(
         f', CAST(a."{name}" AS {"VARCHAR" if kind == "category" else "DOUBLE"}) AS {attribute_column(name)}'
@@ -364,5 +376,5 @@ def _date(day: date) -> str:
     return f"DATE '{midnight(day).date().isoformat()}'"
 
 
-def _sql(text: str) -> exp.Expression:
+def _sql(text: str) -> exp.Expr:
     return parse_one(text, dialect="duckdb")

@@ -315,7 +315,7 @@ def _json_blocks(
         )
 
 
-def _json_query(source: SourceSettings) -> exp.Expression:
+def _json_query(source: SourceSettings) -> exp.Expr:
     """The fields of every line of table `lines` as text, with the JSON types of ids; a line that
     is no JSON object has `is_object` false and no fields."""
     names = {ours: source.columns.get(ours, ours) for ours in EVENTS.columns}

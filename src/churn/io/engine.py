@@ -72,20 +72,20 @@ class Engine:
             f"SELECT *{numbers} FROM read_parquet([{listed}])"
         )
 
-    def view(self, name: str, query: exp.Expression) -> None:
+    def view(self, name: str, query: exp.Expr) -> None:
         """Make the rows of `query` available as table `name`, computed when they are asked for."""
         self._execute(f"CREATE OR REPLACE VIEW {_identifier(name)} AS {_sql(query)}")
 
-    def materialise(self, name: str, query: exp.Expression) -> None:
+    def materialise(self, name: str, query: exp.Expr) -> None:
         """Compute `query` once and keep it as table `name`."""
         self._execute(f"CREATE OR REPLACE TEMP TABLE {_identifier(name)} AS {_sql(query)}")
 
-    def table(self, query: exp.Expression) -> pa.Table:
+    def table(self, query: exp.Expr) -> pa.Table:
         """The rows of `query` as an Arrow table."""
         with _machine_failures():
             return self._connection.sql(_sql(query)).to_arrow_table()
 
-    def write(self, query: exp.Expression, path: Path) -> None:
+    def write(self, query: exp.Expr, path: Path) -> None:
         """The rows of `query`, in its own order, as a Parquet file at `path`."""
         self._execute(
             f"COPY ({_sql(query)}) TO {_literal(str(path))} "
@@ -129,7 +129,7 @@ def _machine_failures() -> Iterator[None]:
         ) from error
 
 
-def _sql(query: exp.Expression) -> str:
+def _sql(query: exp.Expr) -> str:
     return query.sql(dialect="duckdb")
 
 

@@ -79,19 +79,26 @@ def _gather(workspace: Workspace, folder: Path, as_of: date) -> None:
     (folder / "card.md").write_text(card)
 
 
-def _manifest(settings: Settings, workspace: Workspace, folder: Path, as_of: date) -> dict[str, Any]:
+def _manifest(
+    settings: Settings, workspace: Workspace, folder: Path, as_of: date
+) -> dict[str, Any]:
     """What is in a revision and what it was made from; no clock, host or registry number."""
     part = as_of.isoformat()
     usage = workspace.usage_facts()
     n_scored = pq.ParquetFile(folder / "scores.parquet").metadata.num_rows
     n_not = len(tables.read(workspace.folder("not_scored"), made_by="score", part=part))
-    configuration = {key: value for key, value in asdict(settings).items() if key not in UNPUBLISHED}
+    configuration = {
+        key: value for key, value in asdict(settings).items() if key not in UNPUBLISHED
+    }
     return {
         "as_of": part,
         "files": {path.name: _described(path) for path in sorted(folder.iterdir())},
         "inputs": {
             "deliveries": usage["deliveries"],
-            **{name: tables.fingerprint(workspace.folder(name), made_by="rollup") for name in ("daily", "late")},
+            **{
+                name: tables.fingerprint(workspace.folder(name), made_by="rollup")
+                for name in ("daily", "late")
+            },
         },
         "configuration": configuration,
         "model_version": bundle.load(workspace.place, "champion").version,
@@ -152,7 +159,11 @@ def _tell(published: Path, settings: Settings) -> None:
 
 def _tell_difference(published: Path, folder: Path) -> None:
     """Who would join and who would leave the list that is published now."""
-    new = set(pq.read_table(folder / "retention_list.parquet", columns=["customer_id"])["customer_id"].to_pylist())
+    new = set(
+        pq.read_table(folder / "retention_list.parquet", columns=["customer_id"])[
+            "customer_id"
+        ].to_pylist()
+    )
     place = current(published)
     old = _members(place) if place else set()
     log.info("dry run: %d on the list, %d new, %d leave", len(new), len(new - old), len(old - new))

@@ -191,7 +191,7 @@ def _query(
     extras: dict[str, str],
     *,
     source: SourceSettings,
-) -> exp.Expression:
+) -> exp.Expr:
     """Declared columns with declared types, the text they come from (`LINE` + name), extras."""
     contract = SOURCES[name].columns
     columns = [identifier(LINE)]

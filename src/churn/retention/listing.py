@@ -93,5 +93,7 @@ def _spoken(reasons: pd.DataFrame, nothing: str, plays: Mapping[str, str]) -> pd
 
 
 def _list_id(frame: pd.DataFrame, as_of: date) -> str:
-    members = "\n".join([as_of.isoformat(), *frame["model_version"].unique(), *frame["customer_id"]])
+    members = "\n".join(
+        [as_of.isoformat(), *frame["model_version"].unique(), *frame["customer_id"]]
+    )
     return hashlib.sha256(members.encode()).hexdigest()[:12]

@@ -76,5 +76,7 @@ def _has_room(rows: pd.DataFrame, policy: Policy) -> pd.Series:
         room = max(policy.capacity_min, round(policy.capacity_share * len(rows)))
     else:
         room = policy.capacity_per_owner
-    is_worth_it = rows["priority"].gt(0) if value_is_known(rows) else pd.Series(True, index=rows.index)
+    is_worth_it = (
+        rows["priority"].gt(0) if value_is_known(rows) else pd.Series(True, index=rows.index)
+    )
     return place.lt(room) & is_worth_it

@@ -68,7 +68,7 @@ def drop_began_days(activity: np.ndarray) -> np.ndarray:
     return np.where(now < usual, excess.argmax(axis=1) + 1, 0)
 
 
-def matches(said: Language, columns: Sequence[str]) -> exp.Expression:
+def matches(said: Language, columns: Sequence[str]) -> exp.Expr:
     """Table `facts` → customer_id and a column t_<i> (0/1) per template: may it be said?
 
     Templates that read a column which the model does not have are never said.
@@ -93,7 +93,12 @@ def by_voice(contributions: pd.DataFrame, said: Language) -> pd.DataFrame:
 
 
 def sentences(
-    voices: pd.DataFrame, facts: pd.DataFrame, said: Language, *, matching: pd.DataFrame, as_of: date
+    voices: pd.DataFrame,
+    facts: pd.DataFrame,
+    said: Language,
+    *,
+    matching: pd.DataFrame,
+    as_of: date,
 ) -> pd.DataFrame:
     """The reasons of each customer: customer_id, rank, family, direction, contribution, sentence.
 
@@ -102,16 +107,18 @@ def sentences(
     contribution, with the first template that may be said; order by strength.
     """
     rows = []
-    for customer, strengths in voices.iterrows():
+    numbers, allowed = _by_customer(facts), _by_customer(matching)
+    for customer, strengths in zip(map(str, voices.index), voices.to_dict("records"), strict=True):
         spoken = 0
-        for voice, strength in strengths.sort_values(key=abs, ascending=False, kind="stable").items():
+        loudest = sorted(strengths.items(), key=lambda item: -abs(item[1]))
+        for voice, strength in loudest:
             direction = "raises" if strength > 0 else "lowers"
-            template = _said(said, str(voice), direction, matching.loc[customer])
+            template = _said(said, str(voice), direction, allowed[customer])
             if template is None or abs(strength) < MIN_CONTRIBUTION:
                 continue
             spoken += 1
-            sentence = worded(template.say, facts.loc[customer], said, as_of=as_of)
-            rows.append((customer, spoken, voice, direction, float(strength), sentence))
+            sentence = worded(template.say, numbers[customer], said, as_of=as_of)
+            rows.append((customer, spoken, voice, direction, strength, sentence))
     columns = ["customer_id", "rank", "family", "direction", "contribution", "sentence"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -157,9 +164,22 @@ def _formatted(value: Any, spec: str, said: Language, as_of: date) -> str:
     return formats[spec]()
 
 
-def _said(said: Language, voice: str, direction: str, matching: pd.Series) -> Template | None:
+def _by_customer(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The rows of `frame`, indexed by customer, as dicts."""
+    return dict(zip(map(str, frame.index), _records(frame), strict=True))
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _said(
+    said: Language, voice: str, direction: str, matching: Mapping[str, int]
+) -> Template | None:
     for place, template in enumerate(said.templates):
-        if (template.voice, template.direction) == (voice, direction) and matching[f"t_{place}"] == 1:
+        if (template.voice, template.direction) == (voice, direction) and matching[
+            f"t_{place}"
+        ] == 1:
             return template
     return None
 
@@ -168,5 +188,5 @@ def _fields(template: str) -> list[str]:
     return [name for _, name, _, _ in string.Formatter().parse(template) if name]
 
 
-def _parsed(text: str) -> exp.Expression:
+def _parsed(text: str) -> exp.Expr:
     return parse_one(text, dialect="duckdb")

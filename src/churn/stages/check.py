@@ -90,7 +90,13 @@ def report_churn(
     log.info("churn (a customer %s), by snapshot:", settings.churn.in_words())
     for row in engine.table(panel.churn_rates(plan)).to_pylist():
         share = row["n_churned"] / row["n_active"]
-        log.info("  %s  %s active, %s churned, %.1f %%", row["snapshot"], f"{row['n_active']:,}", f"{row['n_churned']:,}", 100 * share)
+        log.info(
+            "  %s  %s active, %s churned, %.1f %%",
+            row["snapshot"],
+            f"{row['n_active']:,}",
+            f"{row['n_churned']:,}",
+            100 * share,
+        )
 
 
 def findings(intake: Intake, engine: Engine, *, sides: dict[str, int]) -> quality.Findings:

@@ -30,7 +30,9 @@ def run(settings: Settings) -> None:
     champion = bundle.load(settings.place, "champion")
     part = as_of.isoformat()
     features = tables.read(workspace.folder("scored"), made_by="score", part=part)
-    chosen = [settings.customer] if settings.customer else _listed(workspace, champion, settings, as_of)
+    chosen = (
+        [settings.customer] if settings.customer else _listed(workspace, champion, settings, as_of)
+    )
     facts = features.set_index("customer_id")
     _require_scored(chosen, facts)
     facts = facts.loc[chosen]
@@ -54,7 +56,11 @@ def run(settings: Settings) -> None:
         return
     tables.write(workspace.folder("reasons"), {part: rows}, keep=True)
     _picture(champion, features, workspace, settings)
-    log.info("reasons for %d customers, %.1f sentences each", len(chosen), len(rows) / max(len(chosen), 1))
+    log.info(
+        "reasons for %d customers, %.1f sentences each",
+        len(chosen),
+        len(rows) / max(len(chosen), 1),
+    )
 
 
 def _listed(workspace: Workspace, champion: Bundle, settings: Settings, as_of: date) -> list[str]:
@@ -84,11 +90,11 @@ def _tell(customer: str, rows: pd.DataFrame) -> None:
         log.info("%s %-7s %+.2f  %s", customer, row.direction, row.contribution, row.sentence)
 
 
-def _picture(champion: Bundle, features: pd.DataFrame, workspace: Workspace, settings: Settings) -> None:
+def _picture(
+    champion: Bundle, features: pd.DataFrame, workspace: Workspace, settings: Settings
+) -> None:
     """Which families move the scores most, over an even sample of all scored customers."""
     n = min(settings.explain.n_global, len(features))
     sample = features.iloc[np.unique(np.linspace(0, len(features) - 1, n).astype(int))]
     strength = _by_family(champion, sample).abs().mean()
     tables.write_bytes(workspace.folder("reasons") / "importance.png", plots.families(strength))
-
-

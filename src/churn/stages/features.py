@@ -43,7 +43,12 @@ def run(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tables.staging(folder) as place:
             engine.write(panel.statement(plan), place / "panel.parquet")
-            tables.commit(folder, {"panel": place / "panel.parquet"}, keep=[], facts=_facts(plan, as_of, settings))
+            tables.commit(
+                folder,
+                {"panel": place / "panel.parquet"},
+                keep=[],
+                facts=_facts(plan, as_of, settings),
+            )
     _report(folder, features)
 
 
@@ -78,7 +83,9 @@ def _vocabulary(
 ) -> definitions.Vocabulary:
     """Event types, roles and what else the log has, chosen from what was known at `as_of`."""
     cut = settings.arrival(as_of).cut(as_of)
-    found = engine.table(panel.inventory(known_on=as_of, first=first, known_before=cut)).to_pylist()[0]
+    found = engine.table(
+        panel.inventory(known_on=as_of, first=first, known_before=cut)
+    ).to_pylist()[0]
     return panel.vocabulary(
         found,
         panel.places(usage["event_types"]),

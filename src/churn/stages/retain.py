@@ -54,20 +54,33 @@ def run(settings: Settings) -> None:
 
 
 def _rows(
-    workspace: Workspace, ranked: pd.DataFrame, settings: Settings, definition: Definition, as_of: date
+    workspace: Workspace,
+    ranked: pd.DataFrame,
+    settings: Settings,
+    definition: Definition,
+    as_of: date,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     part = as_of.isoformat()
     reasons = tables.read(workspace.folder("reasons"), made_by="explain", part=part)
     before = [name for name in _parts(workspace, "retention") if name < part]
     scored = [name for name in _parts(workspace, "scores") if name < part]
-    past = tables.read(workspace.folder("scores"), made_by="score", part=scored[-1]) if scored else None
+    past = (
+        tables.read(workspace.folder("scores"), made_by="score", part=scored[-1])
+        if scored
+        else None
+    )
     rows = listing.rows(
         ranked[ranked["is_listed"]],
         reasons,
         as_of=as_of,
         horizon_days=definition.horizon_days,
-        earlier=[tables.read(workspace.folder("retention"), made_by="retain", part=name) for name in before],
-        previous_risk={} if past is None else dict(zip(past["customer_id"], past["risk"], strict=True)),
+        earlier=[
+            tables.read(workspace.folder("retention"), made_by="retain", part=name)
+            for name in before
+        ],
+        previous_risk={}
+        if past is None
+        else dict(zip(past["customer_id"], past["risk"], strict=True)),
         last_contact=workspace.last_contacts(as_of),
         plays=settings.retain.plays,
         nothing=spoken(settings).nothing,
@@ -129,7 +142,11 @@ def _details(
             events=volume[place].tolist(),
             reasons=_reasons(spoken_by.get(customer)),
             contract=_contract(terms, customer, as_of),
-            attributes={name: str(values[customer]) for name, values in attributes.items() if customer in values},
+            attributes={
+                name: str(values[customer])
+                for name, values in attributes.items()
+                if customer in values
+            },
         )
         for place, customer in enumerate(customers)
     }

@@ -18,7 +18,14 @@ from churn.usage import daily
 
 log = logging.getLogger("churn")
 
-PEOPLE = pa.schema([("customer_id", pa.string()), ("user_id", pa.string()), ("place", pa.int64()), ("bit", pa.int64())])
+PEOPLE = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("user_id", pa.string()),
+        ("place", pa.int64()),
+        ("bit", pa.int64()),
+    ]
+)
 
 
 def run(settings: Settings) -> None:
@@ -33,7 +40,9 @@ def run(settings: Settings) -> None:
         max_rejected_share=settings.rollup.max_rejected_share,
     )
     before = _before(workspace, intake)
-    touched = [month for month in intake.months if intake.months[month] != before["months"].get(month)]
+    touched = [
+        month for month in intake.months if intake.months[month] != before["months"].get(month)
+    ]
     with opened(resources(settings.engine)) as engine:
         event_types, people = before["event_types"], before["people"]
         if touched:
@@ -56,7 +65,9 @@ def _before(workspace: Workspace, intake: Intake) -> dict[str, Any]:
     if not tables.exists(workspace.folder("daily")):
         return fresh
     facts = workspace.usage_facts()
-    if set(facts["months"]) - set(intake.months) or facts.get("columns") != list(contracts.DAILY.columns):
+    if set(facts["months"]) - set(intake.months) or facts.get("columns") != list(
+        contracts.DAILY.columns
+    ):
         return fresh
     files = tables.parts(workspace.folder("people"), made_by="rollup")
     return {**facts, "people": pq.read_table(files["people"])}
@@ -105,7 +116,9 @@ def _month_files(
     return written
 
 
-def _commit(workspace: Workspace, intake: Intake, parts: dict[str, dict[str, Path]], facts: dict[str, Any]) -> None:
+def _commit(
+    workspace: Workspace, intake: Intake, parts: dict[str, dict[str, Path]], facts: dict[str, Any]
+) -> None:
     """Both tables anew from the months that stay and the months rolled up again; `daily` last."""
     for name in ("late", "daily"):
         tables.commit(workspace.folder(name), parts[name], keep=list(intake.months), facts=facts)
@@ -129,9 +142,12 @@ def _facts(intake: Intake, event_types: list[str], sides: dict[str, pa.Table]) -
         "first_day": intake.first_day.isoformat(),
         "last_day": intake.last_day.isoformat(),
         "attributes": kinds,
-        "has_customer_versions": bool(customers.num_rows) and customers["valid_from"].null_count < customers.num_rows,
+        "has_customer_versions": bool(customers.num_rows)
+        and customers["valid_from"].null_count < customers.num_rows,
         "has_loaded_at": intake.has_loaded_at,
-        "deliveries": [{"sha256": a.sha256, **{name: getattr(a, name) for name in counted}} for a in accounts],
+        "deliveries": [
+            {"sha256": a.sha256, **{name: getattr(a, name) for name in counted}} for a in accounts
+        ],
         "rows": {name: sum(getattr(a, name) for a in accounts) for name in counted},
     }
 

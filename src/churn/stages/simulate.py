@@ -33,12 +33,18 @@ def run(settings: Settings) -> None:
         shutil.rmtree(target, ignore_errors=True)
         (staging / target.name).rename(target)
     staging.rmdir()
-    log.info("simulated %s customers, %d weeks: %s events", f"{world.n_customers:,}", world.n_weeks, f"{n_events:,}")
+    log.info(
+        "simulated %s customers, %d weeks: %s events",
+        f"{world.n_customers:,}",
+        world.n_weeks,
+        f"{n_events:,}",
+    )
 
 
 def _write(staging: Path, world: simulate.World, *, seed: int) -> int:
     """Stream the weeks into files; returns the number of events."""
-    n_events, sides = 0, {"subscriptions": [], "contacts": [], "truth": []}
+    n_events = 0
+    sides: dict[str, list[pa.Table]] = {"subscriptions": [], "contacts": [], "truth": []}
     weeks = simulate.simulate(world, seed=seed)
     for week in progress.watched(weeks, total=world.n_weeks, what="simulating weeks"):
         name = f"week_{week.week:03d}.parquet"

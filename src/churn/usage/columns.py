@@ -81,12 +81,12 @@ def identifier(name: str) -> str:
     return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
 
 
-def sql(query: exp.Expression) -> str:
+def sql(query: exp.Expr) -> str:
     return query.sql(dialect="duckdb")
 
 
-def parsed_query(text: str) -> exp.Expression:
+def parsed_query(text: str) -> exp.Expr:
     """`text` as a checked expression."""
     query = parse_one(text, dialect="duckdb")
-    assert isinstance(query, exp.Expression)
+    assert isinstance(query, exp.Expr)
     return query

@@ -12,7 +12,7 @@ from sqlglot import exp, parse_one
 from churn.contracts import DAILY, LATE, MASKS, N_PLACES, PLACES, SUMS
 
 
-def first_appearances() -> exp.Expression:
+def first_appearances() -> exp.Expr:
     """`clean_events` → one row per event type with when it was first known, oldest first.
 
     `ts` is the first time among the rows known first: a row that arrives later moves nobody.
@@ -26,7 +26,7 @@ def first_appearances() -> exp.Expression:
     """)
 
 
-def first_people() -> exp.Expression:
+def first_people() -> exp.Expr:
     """`clean_events` → one row per customer and person of the account with when they were known."""
     return _sql("""
         SELECT customer_id, user_id, MIN(known_on) AS known_on FROM clean_events
@@ -43,7 +43,7 @@ def extended_dictionary(known: Sequence[str], appeared: Sequence[str]) -> list[s
     return [*known, *(event for event in appeared if event not in set(known))]
 
 
-def merged_people() -> exp.Expression:
+def merged_people() -> exp.Expr:
     """`appeared_rows`, first appearances found month by month → one row per customer and person."""
     return _sql("""
         SELECT customer_id, user_id, MIN(known_on) AS known_on FROM appeared_rows
@@ -51,7 +51,7 @@ def merged_people() -> exp.Expression:
     """)
 
 
-def numbered_people() -> exp.Expression:
+def numbered_people() -> exp.Expr:
     """Tables `people` (customer_id, user_id, place) and `appeared` → `people` with the new ones.
 
     Places count up within an account by the day they were first known, then by name (a time could
@@ -78,7 +78,7 @@ def numbered_people() -> exp.Expression:
     """)
 
 
-def daily(*, event_types: Sequence[str], with_people: bool) -> exp.Expression:
+def daily(*, event_types: Sequence[str], with_people: bool) -> exp.Expr:
     """`clean_events` (and `people`) of some whole days → the rows of `daily` for these days."""
     return _ordered(
         f"""
@@ -91,7 +91,7 @@ def daily(*, event_types: Sequence[str], with_people: bool) -> exp.Expression:
     )
 
 
-def late(*, event_types: Sequence[str], with_people: bool) -> exp.Expression:
+def late(*, event_types: Sequence[str], with_people: bool) -> exp.Expr:
     """The same → the rows of `late`; reads `daily_part`, the rows of `daily` for these days."""
     return _ordered(
         f"""
@@ -114,17 +114,22 @@ def as_known(columns: Mapping[str, str], *, use: str = "n") -> str:
 
     Reads `daily`, `late` and `snapshot` (snapshot, first_day); gives snapshot, customer_id, day,
     `age_days` (1 = the day before the snapshot), `n_use` (what counts as use, expression `use`),
-    `gap_days` (since the day of use before, null where that lies before the lookback) and `columns`: name → expression over sums, or the name of
-    a mask. One row per snapshot, customer and day with a known event.
+    `gap_days` (since the day of use before, null where that lies before the lookback) and
+    `columns`: name → expression over sums, or the name of a mask. One row per snapshot, customer
+    and day with a known event.
 
     A pair of snapshot and customer whose lookback holds a row not yet known is rebuilt from `late`;
     all others read totals, whose gap to the day before is computed once before the join.
     """
     kept = [f"{sql} AS {name}" for name, sql in columns.items()]
     read = (use, *columns.values())
-    raw = sorted({column.name for sql in read for column in _sql(f"SELECT {sql}").find_all(exp.Column)})
+    raw = sorted(
+        {column.name for sql in read for column in _sql(f"SELECT {sql}").find_all(exp.Column)}
+    )
     rebuilt = ", ".join(
-        f"BIT_OR(l.{name}) AS {name}" if name in MASKS else f"CAST(SUM(l.{name}) AS BIGINT) AS {name}"
+        f"BIT_OR(l.{name}) AS {name}"
+        if name in MASKS
+        else f"CAST(SUM(l.{name}) AS BIGINT) AS {name}"
         for name in raw
     )
     taken = ", ".join(f"d.{name}" for name in raw)
@@ -180,7 +185,9 @@ def _last_use(use: str, partition: str) -> str:
 def _totals(n_event_types: int) -> str:
     """The additive columns; money is already in 1/10000, so that no sum depends on threads."""
     counts = [
-        f"COUNT(CASE WHEN place = {place} THEN 1 END)" if place < n_event_types else "CAST(0 AS BIGINT)"
+        f"COUNT(CASE WHEN place = {place} THEN 1 END)"
+        if place < n_event_types
+        else "CAST(0 AS BIGINT)"
         for place in range(N_PLACES)
     ]
     sums = {
@@ -199,7 +206,8 @@ def _totals(n_event_types: int) -> str:
         "people_mask": "COALESCE(BIT_OR(person_bit), 0)",
         "hour_mask": "BIT_OR(CAST(1 AS BIGINT) << CAST(local_hour AS BIGINT))",
     }
-    assert tuple(sums) == SUMS and tuple(masks) == MASKS
+    assert tuple(sums) == SUMS
+    assert tuple(masks) == MASKS
     return ", ".join(f"{sql} AS {name}" for name, sql in (sums | masks).items())
 
 
@@ -207,7 +215,8 @@ def _placed(event_types: Sequence[str], with_people: bool) -> str:
     """`clean_events` with the place of the event type and the bits of event type and person."""
     placed = list(event_types)[:N_PLACES] or [""]
     rows = ", ".join(
-        f"({_text(event)}, {place}, CAST({1 << place} AS BIGINT))" for place, event in enumerate(placed)
+        f"({_text(event)}, {place}, CAST({1 << place} AS BIGINT))"
+        for place, event in enumerate(placed)
     )
     person = "p.bit" if with_people else "CAST(NULL AS BIGINT)"
     people = (
@@ -224,7 +233,7 @@ def _placed(event_types: Sequence[str], with_people: bool) -> str:
     """
 
 
-def _ordered(sql: str, columns: Sequence[str], order: Sequence[str]) -> exp.Expression:
+def _ordered(sql: str, columns: Sequence[str], order: Sequence[str]) -> exp.Expr:
     return _sql(f"SELECT {', '.join(columns)} FROM ({sql}) AS r ORDER BY {', '.join(order)}")
 
 
@@ -232,5 +241,5 @@ def _text(value: str) -> str:
     return exp.Literal.string(value).sql(dialect="duckdb")
 
 
-def _sql(text: str) -> exp.Expression:
+def _sql(text: str) -> exp.Expr:
     return parse_one(text, dialect="duckdb")

@@ -16,9 +16,7 @@ CONTENT = ("customer_id", "ts", "event", "value_units", "user_id", "text")
 CONFLICT = "one event_id with two contents"
 
 
-def id_hashes(
-    reading: Reading, *, part: int = 0, n_parts: int = 1, raw: str = "raw"
-) -> exp.Expression:
+def id_hashes(reading: Reading, *, part: int = 0, n_parts: int = 1, raw: str = "raw") -> exp.Expr:
     """A 64-bit hash of every event_id that is given; of those in `part` of `n_parts`."""
     name = optional(reading, "event_id")
     some = f" AND HASH({name}) % {n_parts} = {part}" if n_parts > 1 else ""
@@ -35,7 +33,7 @@ def repeated(hashes: np.ndarray) -> np.ndarray:
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
-def rivals(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw") -> exp.Expression:
+def rivals(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw") -> exp.Expr:
     """The good rows whose event_id hashes to one in table `repeated` (h)."""
     name = optional(reading, "event_id")
     some = f"(SELECT * FROM {raw} WHERE HASH({name}) IN (SELECT h FROM repeated)) AS s"
@@ -46,7 +44,7 @@ def rivals(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw"
     """)
 
 
-def resolved(rivals: str = "rivals") -> exp.Expression:
+def resolved(rivals: str = "rivals") -> exp.Expr:
     """Which rows of `rivals` (with `path`) lose their event_id to another: path, row, line, day,
     event_id, is_duplicate (else: another content under the same id).
 

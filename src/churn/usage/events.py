@@ -115,7 +115,7 @@ EXCLUDED = 10
 UNKNOWN_CUSTOMER = 9
 
 
-def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expression:
+def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expr:
     """Every row of `raw` with declared names and types: file_no, row (from 0) and `TYPED`.
 
     `ts_raw`, `value_raw` and `loaded_raw` keep the text of what could not be read (else NULL).
@@ -147,7 +147,7 @@ def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expression:
     )
 
 
-def stored(reading: Reading, *, raw: str = "raw") -> exp.Expression:
+def stored(reading: Reading, *, raw: str = "raw") -> exp.Expr:
     """What a converted text file keeps of `raw`: `TYPED`, in the order of its lines."""
     return parsed_query(f"SELECT {', '.join(TYPED)} FROM ({sql(parsed(reading, raw=raw))}) AS p")
 
@@ -194,7 +194,7 @@ def _as_number(reading: Reading, name: str) -> str:
     return f"CAST({identifier(column.name)} AS DOUBLE)"
 
 
-def judged(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expression:
+def judged(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
     """`parsed`, with `fault`: 0 for a good row, else the code of the first rule it breaks."""
     known = "LEFT JOIN known_customers AS k ON k.customer_id = p.customer_id"
     return parsed_query(f"""
@@ -234,7 +234,7 @@ def _whens(reading: Reading, rules: Rules) -> str:
     return " ".join(f"WHEN {test} THEN {code}" for code, test in tests)
 
 
-def clean(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw") -> exp.Expression:
+def clean(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw") -> exp.Expr:
     """One row per row of `raw`: `CLEAN`, event_id, text, file_no, row (from 0), line (from 1),
     fault, and for a row that does not count reason, bad_column and bad_value (else NULL)."""
     return parsed_query(f"""
@@ -246,7 +246,7 @@ def clean(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw")
     """)
 
 
-def spotless(reading: Reading, *, arrival: Arrival, raw: str = "raw") -> exp.Expression:
+def spotless(reading: Reading, *, arrival: Arrival, raw: str = "raw") -> exp.Expr:
     """`CLEAN` of files in which every row is known to be good: nothing is checked again."""
     return parsed_query(
         f"SELECT {_derived(reading, arrival)} FROM ({sql(parsed(reading, raw=raw))}) AS p"
@@ -307,7 +307,7 @@ def _said(what: str) -> str:
     return f"CASE fault {whens} END"
 
 
-def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expression:
+def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
     """Rows by file, fault and month: file_no, fault, month (years × 12 + months), n, first_ts,
     last_ts (of good rows)."""
     month = "CASE WHEN fault = 0 THEN EXTRACT(YEAR FROM ts) * 12 + EXTRACT(MONTH FROM ts) - 1 END"
@@ -319,7 +319,7 @@ def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expression
     """)
 
 
-def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") -> exp.Expression:
+def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") -> exp.Expr:
     """The refused rows, in the order of their files, at most `limit` of each."""
     return parsed_query(f"""
         SELECT file_no, line, bad_column, bad_value, reason
@@ -330,19 +330,19 @@ def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") ->
     """)
 
 
-def known_hashes() -> exp.Expression:
+def known_hashes() -> exp.Expr:
     """A hash of every customer in table `known_customers`, ascending."""
     return parsed_query("SELECT HASH(customer_id) AS h FROM known_customers ORDER BY 1")
 
 
-def span() -> exp.Expression:
+def span() -> exp.Expr:
     """The first and the last `ts` of `clean_events`."""
     return parsed_query("SELECT MIN(ts) AS first_ts, MAX(ts) AS last_ts FROM clean_events")
 
 
 def used(
     reading: Reading, rules: Rules, *, arrival: Arrival, dropped: str, raw: str = "raw"
-) -> exp.Expression:
+) -> exp.Expr:
     """`CLEAN` of the good rows of `raw` that are not in table `dropped` (file_no, row)."""
     columns = ", ".join(f"c.{name}" for name in CLEAN)
     return parsed_query(f"""
@@ -352,7 +352,7 @@ def used(
     """)
 
 
-def together(queries: Sequence[exp.Expression], *, month: str | None) -> exp.Expression:
+def together(queries: Sequence[exp.Expr], *, month: str | None) -> exp.Expr:
     """All rows of `queries`, of one month (YYYY-MM) or of all."""
     columns = ", ".join(CLEAN)
     every = " UNION ALL ".join(f"SELECT {columns} FROM ({sql(query)}) AS q" for query in queries)

@@ -13,7 +13,7 @@ N_WEEKS = 26
 N_DAYS = 7 * N_WEEKS
 
 
-def days(as_of: date, *, use: str) -> exp.Expression:
+def days(as_of: date, *, use: str) -> exp.Expr:
     """Tables `daily`, `late` and `listed` (customer_id) → customer_id, age_days, n (events of `use`,
     a column of the roll-up); as known at `as_of`."""
     first = as_of - timedelta(days=N_DAYS)

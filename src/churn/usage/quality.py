@@ -108,7 +108,7 @@ class Findings:
     sides: Mapping[str, int]
 
 
-def overview() -> exp.Expression:
+def overview() -> exp.Expr:
     """One row over `clean_events`: counts of rows, customers, people, values, and the span."""
     return parsed_query("""
         SELECT COUNT(*) AS n_rows, COUNT(DISTINCT customer_id) AS n_customers,
@@ -119,7 +119,7 @@ def overview() -> exp.Expression:
     """)
 
 
-def by_event() -> exp.Expression:
+def by_event() -> exp.Expr:
     """Event types by number of rows: event, n, n_customers."""
     return parsed_query("""
         SELECT event, COUNT(*) AS n, COUNT(DISTINCT customer_id) AS n_customers
@@ -127,7 +127,7 @@ def by_event() -> exp.Expression:
     """)
 
 
-def by_week() -> exp.Expression:
+def by_week() -> exp.Expr:
     """Rows per week, which begins on Monday: week (DATE), n, n_customers."""
     return parsed_query("""
         SELECT CAST(DATE_TRUNC('WEEK', day) AS DATE) AS week, COUNT(*) AS n,
@@ -136,12 +136,12 @@ def by_week() -> exp.Expression:
     """)
 
 
-def active_days() -> exp.Expression:
+def active_days() -> exp.Expr:
     """Days with at least one event: day."""
     return parsed_query("SELECT DISTINCT day FROM clean_events ORDER BY day")
 
 
-def lateness() -> exp.Expression:
+def lateness() -> exp.Expr:
     """Rows by how late they came: hours_late (whole hours from `ts` to `loaded_at`), hours_needed
     (the smallest `arrival_hours` that knows the row at the first snapshot after its day), n."""
     return parsed_query(f"""
