@@ -8,6 +8,9 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
+# Before LightGBM is loaded, as the command line does: on busy cores waiting threads must sleep.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 SHRINK = [Phase.shrink] if os.environ.get("CHURN_SHRINK") else []
 
 settings.register_profile(

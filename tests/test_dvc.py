@@ -24,15 +24,34 @@ STAGES = [
     "explain",
     "retain",
 ]
-TINY = ["source.world.n_customers=300", "source.world.n_weeks=40", "train.lightgbm.n_rounds=20"]
+TINY = [
+    "source.world.n_customers=300",
+    "source.world.n_weeks=40",
+    "train.lightgbm.n_rounds=20",
+    "train.snapshots=8",
+    "train.n_folds=2",
+]
 
-pytestmark = pytest.mark.xdist_group("dvc")
+
+def test_dvc_repro_redoes_only_what_changed(tmp_path: Path) -> None:
+    """One test, since every step needs the pipeline that the first one ran."""
+    clone = cloned(tmp_path / "clone")
+    run(clone, "churn", "config", *TINY)
+    assert ran(run(clone, "dvc", "repro")) == STAGES
+    assert list((clone / "data" / "retention").glob("*/retention_list.csv"))
+    a_second_repro_does_nothing(clone)
+    an_override_reruns_what_depends_on_it_and_is_kept(clone)
+    a_changed_file_of_conf_needs_no_other_command(clone)
+    a_challenger_that_is_no_better_does_not_stop_the_pipeline(clone)
+    metrics_and_plots_are_shown(clone)
+    the_dag_is_drawn_from_config_to_list(clone)
+    nothing_landed_in_the_cache(clone)
+    a_clone_without_params_starts_by_itself(clone)
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone on which `dvc repro` has run once."""
-    place = tmp_path_factory.mktemp("clone")
+def cloned(place: Path) -> Path:
+    """What the pipeline needs, in a repository of its own."""
+    place.mkdir()
     for name in ("conf", "src", ".dvc", "dvc.yaml", ".dvcignore"):
         here, there = ROOT / name, place / name
         if here.is_dir():
@@ -43,8 +62,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(here, there)
     (place / "conf" / "local.yaml").unlink(missing_ok=True)
     subprocess.run(["git", "init", "--quiet", str(place)], check=True)
-    run(place, "churn", "config", *TINY)
-    assert ran(run(place, "dvc", "repro")) == STAGES
     return place
 
 
@@ -70,26 +87,21 @@ def ran(said: str) -> list[str]:
     return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
 
 
-def test_the_stages_are_those_of_run_and_the_list_is_there(clone: Path) -> None:
-    assert list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]) == STAGES
-    assert list((clone / "data" / "retention").glob("*/retention_list.csv"))
-
-
-def test_a_second_repro_does_nothing(clone: Path) -> None:
+def a_second_repro_does_nothing(clone: Path) -> None:
     said = run(clone, "dvc", "repro")
     assert ran(said) == []
     assert "up to date" in said
     assert "up to date" in run(clone, "dvc", "status")
 
 
-def test_an_override_reruns_what_depends_on_it_and_is_kept(clone: Path) -> None:
+def an_override_reruns_what_depends_on_it_and_is_kept(clone: Path) -> None:
     run(clone, "churn", "config", *TINY, "retain.capacity_per_owner=5")
     assert ran(run(clone, "dvc", "repro")) == ["config", "explain", "retain"]
     assert yaml.safe_load((clone / "params.yaml").read_text())["retain"]["capacity_per_owner"] == 5
     assert ran(run(clone, "dvc", "repro")) == []
 
 
-def test_a_changed_file_of_conf_needs_no_other_command(clone: Path) -> None:
+def a_changed_file_of_conf_needs_no_other_command(clone: Path) -> None:
     path = clone / "conf" / "retain" / "default.yaml"
     path.write_text(path.read_text().replace("save_rate: 0.2", "save_rate: 0.3"))
     assert ran(run(clone, "dvc", "repro")) == ["config", "explain", "retain"]
@@ -98,7 +110,7 @@ def test_a_changed_file_of_conf_needs_no_other_command(clone: Path) -> None:
     assert written["source"]["world"]["n_customers"] == 300
 
 
-def test_a_challenger_that_is_no_better_does_not_stop_the_pipeline(clone: Path) -> None:
+def a_challenger_that_is_no_better_does_not_stop_the_pipeline(clone: Path) -> None:
     champion = (clone / "data" / "champion.json").read_text()
     run(
         clone,
@@ -114,7 +126,7 @@ def test_a_challenger_that_is_no_better_does_not_stop_the_pipeline(clone: Path) 
     assert ran(run(clone, "dvc", "repro")) == []
 
 
-def test_metrics_and_plots_are_shown(clone: Path) -> None:
+def metrics_and_plots_are_shown(clone: Path) -> None:
     shown = json.loads(run(clone, "dvc", "metrics", "show", "--json"))[""]["data"]
     model = shown[os.path.join("data", "metrics", "model.json")]["data"]
     assert 0 < model["roc_auc"] < 1
@@ -125,23 +137,19 @@ def test_metrics_and_plots_are_shown(clone: Path) -> None:
     assert "observed" in content
 
 
-def test_the_dag_is_drawn_from_config_to_list(clone: Path) -> None:
+def the_dag_is_drawn_from_config_to_list(clone: Path) -> None:
     drawn = run(clone, "dvc", "dag", "--dot")
     assert '"config" -> "simulate"' in drawn
     assert '"explain" -> "retain"' in drawn
 
 
-def test_nothing_lands_in_the_cache(clone: Path) -> None:
-    cached = [
-        path for path in (clone / ".dvc").rglob("*") if path.is_file() and "tmp" not in path.parts
-    ]
-    assert {path.name for path in cached} <= {"config", ".gitignore"}
-    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
-        for out in [*stage["outs"], *stage.get("metrics", []), *stage.get("plots", [])]:
-            assert all(options["cache"] is False for options in out.values()), name
+def nothing_landed_in_the_cache(clone: Path) -> None:
+    files = [path for path in (clone / ".dvc").rglob("*") if path.is_file()]
+    kept = {path.name for path in files if "tmp" not in path.parts}
+    assert kept <= {"config", ".gitignore"}
 
 
-def test_a_clone_without_params_starts_by_itself(clone: Path) -> None:
+def a_clone_without_params_starts_by_itself(clone: Path) -> None:
     """DVC reads params.yaml when its turn comes, not before the first stage has written it."""
     (clone / "params.yaml").unlink()
     assert ran(run(clone, "dvc", "repro", "--single-item", "config")) == ["config"]
@@ -155,3 +163,11 @@ def test_dvc_calls_nobody() -> None:
     config = (ROOT / ".dvc" / "config").read_text()
     assert "analytics = false" in config
     assert "autostage = false" in config
+
+
+def test_every_output_stays_out_of_the_cache() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert list(stages) == STAGES
+    for name, stage in stages.items():
+        for out in [*stage["outs"], *stage.get("metrics", []), *stage.get("plots", [])]:
+            assert all(options["cache"] is False for options in out.values()), name

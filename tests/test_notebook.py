@@ -4,6 +4,7 @@ import os
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -24,15 +25,14 @@ SMALL = [
 ]
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("notebook") / "data"
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    place = tmp_path / "data"
     assert exit_code("run", f"workspace={place}", *SMALL) == 0
     return place
 
 
-@pytest.fixture(scope="module")
-def executed(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> object:
+def executed(workspace: Path) -> Any:
     """The notebook with its outputs, run with warnings as errors."""
     from nbclient import NotebookClient
 
@@ -44,10 +44,10 @@ def executed(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> objec
         "warnings.simplefilter('error')\n"
         "warnings.filterwarnings('default', module='(IPython|traitlets|jupyter_client|zmq|tornado)')"
     )
-    kernel_files = tmp_path_factory.mktemp("jupyter")
+    own = str(workspace.parent / "jupyter")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_RUNTIME_DIR", str(kernel_files))
-        patch.setenv("IPYTHONDIR", str(kernel_files))
+        patch.setenv("JUPYTER_RUNTIME_DIR", own)
+        patch.setenv("IPYTHONDIR", own)
         patch.setenv("PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
         NotebookClient(notebook, timeout=120, kernel_name="python3").execute(
             cwd=str(workspace.parent)
@@ -55,31 +55,27 @@ def executed(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> objec
     return notebook
 
 
-def outputs(notebook: object, kind: str) -> list[str]:
+def outputs(notebook: Any, kind: str) -> list[str]:
     """Everything of a MIME type that the cells show."""
     return [
         output.data[kind]
-        for cell in notebook.cells  # type: ignore[attr-defined]
+        for cell in notebook.cells
         for output in cell.get("outputs", [])
         if kind in output.get("data", {})
     ]
 
 
-def test_it_runs_and_shows_five_pictures(executed: object) -> None:
-    assert len(outputs(executed, "image/png")) == 5
-
-
-def test_it_shows_the_definition_and_the_figures(executed: object) -> None:
-    assert any("A customer churns who cancels" in text for text in outputs(executed, "text/plain"))
-    tables = "".join(outputs(executed, "text/html"))
+def test_it_runs_on_a_small_workspace(workspace: Path) -> None:
+    notebook = executed(workspace)
+    assert len(outputs(notebook, "image/png")) == 5
+    assert any("A customer churns who cancels" in text for text in outputs(notebook, "text/plain"))
+    tables = "".join(outputs(notebook, "text/html"))
     for shown in ("core_action", "longest silent", "roc_auc", "sentence", "share_churned"):
         assert shown in tables
-
-
-def test_nothing_is_said_on_the_error_stream(executed: object) -> None:
-    for cell in executed.cells:  # type: ignore[attr-defined]
-        for output in cell.get("outputs", []):
-            assert output.output_type in ("display_data", "execute_result"), output
+    kinds = {each.output_type for cell in notebook.cells for each in cell.get("outputs", [])}
+    assert kinds == {"display_data", "execute_result"}, "something was said on a stream"
+    the_events_add_up_to_the_daily_roll_up(workspace)
+    a_customer_without_events_has_a_picture_too(workspace)
 
 
 def test_the_file_has_no_outputs_short_cells_and_no_logic() -> None:
@@ -91,7 +87,7 @@ def test_the_file_has_no_outputs_short_cells_and_no_logic() -> None:
             assert not {"def ", "for ", "if ", "lambda"} & set(cell.source.split(" "))
 
 
-def test_the_events_add_up_to_the_daily_roll_up(workspace: Path) -> None:
+def the_events_add_up_to_the_daily_roll_up(workspace: Path) -> None:
     data = churn.open(str(workspace))
     daily = data.daily()
     assert data.events()["n"].sum() == daily["n"].sum()
@@ -101,7 +97,7 @@ def test_the_events_add_up_to_the_daily_roll_up(workspace: Path) -> None:
     assert mine["n"].sum() == daily.loc[daily["customer_id"] == customer, "n"].sum()
 
 
-def test_a_customer_without_events_has_a_picture_too(workspace: Path) -> None:
+def a_customer_without_events_has_a_picture_too(workspace: Path) -> None:
     assert churn.open(str(workspace)).timeline("nobody").png.startswith(b"\x89PNG")
 
 
