@@ -120,7 +120,7 @@ def whole(task: Task) -> str:
             [sys.executable, "-m", "churn", "rollup", "source=complete_journey", f"workspace={place}"],
             check=True, capture_output=True,
         )  # fmt: skip
-    return f"SELECT * FROM '{place}/complete_journey/events.parquet'"
+    return f"SELECT * FROM '{place}/complete_journey/events/*.parquet'"
 
 
 def labels(task: Task, snapshot: str) -> pd.DataFrame:

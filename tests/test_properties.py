@@ -330,11 +330,14 @@ def test_the_63rd_event_type_counts_as_an_event_and_in_no_type(tmp_path: Path) -
 def test_who_shares_a_bit_does_not_depend_on_rows_that_arrive_later(tmp_path: Path) -> None:
     """70 people and event types; of the last ones an older row arrives after the snapshot."""
     first = crowded("a", n=70, first=datetime(2026, 3, 1), minutes=1)
-    recent = [{**row, "ts": datetime(2026, 4, 1), "loaded_at": None} for row in first[::3]]
+    recent = [
+        {**row, "ts": datetime(2026, 4, 1), "loaded_at": None} for row in [*first[:10], *first[62:]]
+    ]
     late = [
         {**row, "ts": datetime(2026, 2, 1), "loaded_at": datetime(2026, 5, 1)} for row in first[40:]
     ]
     before = plain(tmp_path / "a", World([*first, *recent]))
+    assert (before["n_people_7d"], before["n_event_types_7d"]) == (10, 10)
     assert plain(tmp_path / "b", World([*first, *recent, *late])) == before
 
 
@@ -363,17 +366,20 @@ def test_an_event_type_that_never_came_again_is_counted_as_none(tmp_path: Path) 
 # --- bugs these tests have found -------------------------------------------------------------------
 
 
-def test_history_that_arrives_later_adds_no_snapshot(tmp_path: Path) -> None:
-    """How far the log reaches back is judged by what was known at `as_of`."""
-    events = crowded("a", n=5, first=datetime(2026, 2, 1)) + crowded(
-        "a", n=5, first=datetime(2026, 4, 1)
-    )
-    old = [
-        {**row, "ts": datetime(2025, 11, 1), "loaded_at": datetime(2026, 5, 1)}
-        for row in events[:1]
-    ]
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"ts": datetime(2025, 11, 1)},  # history: more snapshots could be learnt from
+        {"event": "api_error"},  # a role that the log did not have
+        {"value": -5.0},  # a family that the log did not have
+    ],
+)
+def test_what_arrives_later_adds_no_snapshot_and_no_feature(tmp_path: Path, later: Row) -> None:
+    first, last = datetime(2026, 2, 1), datetime(2026, 4, 1)
+    events = crowded("a", n=5, first=first) + crowded("a", n=5, first=last)
+    late = {**events[-1], "loaded_at": datetime(2026, 4, 6, 6), **later}
     known = panel_file(World(events), tmp_path / "a", INACTIVITY)
-    assert panel_file(World([*events, *old]), tmp_path / "b", INACTIVITY) == known
+    assert panel_file(World([*events, late]), tmp_path / "b", INACTIVITY) == known
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,10 @@ def test_a_contact_that_is_planned_is_not_the_last_one(tmp_path: Path) -> None:
 
 def test_who_is_active_cannot_be_asked_further_back_than_features_look() -> None:
     with pytest.raises(ConfigurationError, match="lookback_days"):
-        Settings(churn=Definition("inactivity", active_days=183))
-    Settings(churn=Definition("cancellation", active_days=183))
+        Settings(churn=Definition("inactivity", active_days=366))
+    Settings(churn=Definition("cancellation", active_days=366))
     Settings(
-        churn=Definition("inactivity", active_days=183), features=FeatureSettings(lookback_days=183)
+        churn=Definition("inactivity", active_days=366), features=FeatureSettings(lookback_days=366)
     )
 
 

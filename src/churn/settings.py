@@ -105,7 +105,7 @@ class FeatureSettings:
     the families about errors and money find their events in any log.
     """
 
-    lookback_days: int = 182
+    lookback_days: int = 365
     windows: list[int] = field(default_factory=lambda: [7, 14, 28, 56, 84, 182])
     n_event_types: int = 20
     roles: dict[str, str] = field(default_factory=dict)

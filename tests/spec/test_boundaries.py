@@ -36,7 +36,9 @@ NOTHING = dict.fromkeys(NAMES[:3], 0) | dict.fromkeys(NAMES[3:])
         ("2026-05-04 00:00:00.000000", (0, 1, 1, 28, 28)),
         ("2026-05-03 23:59:59.999999", (0, 0, 1, 29, 29)),
         ("2025-12-01 00:00:00.000000", (0, 0, 1, 182, 182)),
-        ("2025-11-30 23:59:59.999999", (0, 0, 0, None, 183)),
+        ("2025-11-30 23:59:59.999999", (0, 0, 0, 183, 183)),
+        ("2025-06-01 00:00:00.000000", (0, 0, 0, 365, 365)),
+        ("2025-05-31 23:59:59.999999", (0, 0, 0, None, 366)),
     ],
 )
 def test_when_it_happened(ts, expected):
@@ -141,3 +143,26 @@ def test_an_id_is_text():
     }
     found = worlds.answer(tables, snapshot=S, names=("n_events_28d",))
     assert [*found] == ["007", "1e5", "7", "NA"]
+
+
+def test_an_attribute_without_versions_counts_from_its_arrival_on():
+    """Tables without `valid_from`: what `source.static` names never changes, but it can be unknown."""
+    events = "customer_id | ts | event | user_id" + "".join(
+        f"\n{who} | 2026-05-30 09:00 | login | u1" for who in ("ann", "bob", "cid")
+    )
+    tables = {
+        "events": events,
+        "customers": """
+            customer_id | signed_up_at     | loaded_at                  | country | size
+            ann         | 2026-05-01 09:00 |                            | DE      | 1.0
+            bob         | 2026-05-01 09:00 | 2026-06-01 05:59:59.999999 | FR      | 2.0
+            cid         | 2026-05-01 09:00 | 2026-06-01 06:00           | NL      | 3.0
+        """,
+    }
+    names = ("profile_country", "profile_size", "tenure_days")
+    found = worlds.answer(tables, snapshot=S, names=names)
+    assert {who: tuple(row[name] for name in names) for who, row in found.items()} == {
+        "ann": ("DE", 1, 31),
+        "bob": ("FR", 2, 31),
+        "cid": (None, None, 2),
+    }

@@ -34,8 +34,10 @@ ROWS = {
     "n_events_export_28d": {"ann": 1, "bob": 0},
     "n_events_login_84d": {"ann": 4, "bob": 1},
     "n_events_export_84d": {"ann": 2, "bob": 0},
-    "share_login_84d": {"ann": 4 / 9, "bob": 1},
-    "share_export_84d": {"ann": 2 / 9, "bob": 0},
+    "share_login_28d": {"ann": 2 / 4, "bob": None},
+    "share_login_182d": {"ann": 4 / 11, "bob": 1 / 2},
+    "share_export_28d": {"ann": 1 / 4, "bob": None},
+    "share_export_182d": {"ann": 2 / 11, "bob": 1 / 2},
 }
 
 

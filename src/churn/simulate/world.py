@@ -91,7 +91,7 @@ class Dynamics:
     adoption_start_share: float = 0.35
     champion_found_week: float = 0.06
     burn_in_weeks: int = 60
-    start_rounds: int = 12
+    start_rounds: int = 1
 
 
 @dataclass
@@ -151,20 +151,20 @@ class Usage:
     holiday_weeks: list[int] = field(default_factory=lambda: [0, 30, 31, 32, 51])
 
     holiday_factor: list[float] = field(default_factory=lambda: [0.55, 0.8, 0.75, 0.8, 0.45])
-    log_rate: list[float] = field(default_factory=lambda: [-2.2, -2.2, -2.2])
+    log_rate: list[float] = field(default_factory=lambda: [-1.4, -2.0, -2.8])
     log_rate_max: float = 5.5
     season_sd: float = 0.2
     weekday_factor: list[float] = field(
         default_factory=lambda: [1.05, 1.1, 1.1, 1.05, 0.9, 0.25, 0.2]
     )
-    log_api_rate_mean: float = 0.7
+    log_api_rate_mean: float = 0.2
     log_api_rate_sd: float = 0.7
-    advanced_weight: float = 0.35
+    advanced_weight: float = 0.8
     error_share: float = 0.012
-    error_share_in_burst: float = 0.25
+    error_share_in_burst: float = 0.6
     log_person_sd: float = 1.0
     person_leaves_week: float = 0.005
-    person_leaves_mood_slope: float = -0.5
+    person_leaves_mood_slope: float = -1.0
     person_joins_week: float = 0.02
     arrival_minutes_mean_log: float = 2.5
     arrival_minutes_sd_log: float = 1.0
