@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ AS_OF = date(2026, 4, 6)
 SNAPSHOTS = (date(2026, 2, 9), date(2026, 3, 9), AS_OF)
 INACTIVITY = Definition("inactivity", active_days=28, horizon_days=28)
 CANCELLATION = Definition("cancellation", horizon_days=21, gap_days=7)
+asked = partial(Question, lookback_days=182)
+"""Shorter than the default, so that a small log reaches beyond it."""
 EXAMPLES = int(os.environ.get("CHURN_EXAMPLES", "6"))
 
 # --- small random worlds --------------------------------------------------------------------------
@@ -163,7 +166,7 @@ def folder() -> Iterator[Path]:
 @given(any_world, st.sampled_from((INACTIVITY, CANCELLATION)))
 @settings(max_examples=EXAMPLES)
 def test_engine_and_reference_agree_in_every_cell(world: World, definition: Definition) -> None:
-    question = Question(SNAPSHOTS, AS_OF, definition)
+    question = asked(SNAPSHOTS, AS_OF, definition)
     with folder() as place:
         found = by_engine(rolled_up(world, place), question)
     assert differences(found, by_reference(world, question)) == []
@@ -179,7 +182,7 @@ def test_they_agree_under_other_arrival_rules_too(
     events = [{**row, "loaded_at": row["loaded_at"] or row["ts"]} for row in events]
     someone = {"customer_id": "eve", "country": "DE", "size": 1.0}
     world = World([*START, *events], customers=[someone])
-    question = Question(SNAPSHOTS, AS_OF, INACTIVITY, arrival=arrival)
+    question = asked(SNAPSHOTS, AS_OF, INACTIVITY, arrival=arrival)
     with folder() as place:
         found = by_engine(rolled_up(world, place, arrival=arrival), question)
     assert differences(found, by_reference(world, question)) == []
@@ -188,7 +191,7 @@ def test_they_agree_under_other_arrival_rules_too(
 @given(any_world, st.sampled_from((INACTIVITY, CANCELLATION)))
 @settings(max_examples=EXAMPLES // 2)
 def test_every_active_customer_appears_exactly_once(world: World, definition: Definition) -> None:
-    question = Question(SNAPSHOTS, AS_OF, definition)
+    question = asked(SNAPSHOTS, AS_OF, definition)
     with folder() as place:
         found = by_engine(rolled_up(world, place), question)  # refuses a customer listed twice
     everybody = {
@@ -227,7 +230,7 @@ def test_what_happened_or_arrived_later_never_changes_a_feature(
     case: tuple[World, list[Row]],
 ) -> None:
     world, later = case
-    question = Question(SNAPSHOTS, AS_OF, INACTIVITY)
+    question = asked(SNAPSHOTS, AS_OF, INACTIVITY)
     with folder() as place:
         known = by_engine(rolled_up(world, place / "a"), question)
         both = replace(world, events=[*world.events, *later])
@@ -270,7 +273,7 @@ def test_the_training_panel_is_the_same_bytes_whatever_came_later(
 @settings(max_examples=EXAMPLES // 2)
 def test_order_files_and_redelivery_never_matter(world: World, data: st.DataObject) -> None:
     """Rows in any order, in any files, some files twice, rolled up at once or as they come."""
-    question = Question(SNAPSHOTS, AS_OF, CANCELLATION)
+    question = asked(SNAPSHOTS, AS_OF, CANCELLATION)
     shuffled = data.draw(st.permutations(world.events))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=3)))
     edges = [0, *cuts, len(shuffled)]

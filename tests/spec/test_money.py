@@ -41,6 +41,7 @@ ROWS = {
     "n_payment_failed_14d": {"ann": 0, "bob": 0, "cid": 0, "dan": 1},
     "n_payment_failed_28d": {"ann": 0, "bob": 0, "cid": 0, "dan": 3},
     "n_payment_failed_84d": {"ann": 0, "bob": 0, "cid": 0, "dan": 5},
+    "n_value_events_84d": {"ann": 5, "bob": 1, "cid": 0, "dan": 0},
     "payment_failed_recency_days": {"ann": None, "bob": None, "cid": None, "dan": 14},
 }
 
