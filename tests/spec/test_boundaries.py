@@ -166,3 +166,18 @@ def test_an_attribute_without_versions_counts_from_its_arrival_on():
         "bob": ("FR", 2, 31),
         "cid": (None, None, 2),
     }
+
+
+@pytest.mark.parametrize("loaded_at", ["", "2026-07-01"])  # the second: the path of late rows
+@pytest.mark.parametrize(("age", "gap"), [(365, 355), (366, None)])
+def test_a_gap_begins_within_the_lookback(age, gap, loaded_at):
+    tables = {
+        "events": f"""
+            customer_id | age   | at    | event | user_id | loaded_at
+            ann         | {age} | 09:00 | login | u1      |
+            ann         | 10    | 09:00 | login | u1      |
+            ann         | 5     | 09:00 | login |         | {loaded_at}
+        """
+    }
+    found = worlds.answer(tables, snapshot=S, names=("gap_max_days",))
+    assert found["ann"]["gap_max_days"] == gap

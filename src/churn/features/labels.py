@@ -30,7 +30,7 @@ class Definition:
         if self.name == "cancellation":
             return f"cancels {window}"
         what = " or ".join(self.qualifying_events) or "event"
-        return f"has no {what} {window} (active = one in the {self.active_days} days before)"
+        return f"has no {what} {window}, after one in the {self.active_days} days before"
 
 
 def population(definition: Definition) -> str:

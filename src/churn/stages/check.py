@@ -87,7 +87,7 @@ def report_churn(
         all_places=panel.places(types),
         arrival=settings.arrival(as_of),
     )
-    log.info("churn (a customer %s), by snapshot:", settings.churn.in_words())
+    log.info("churn by snapshot: a customer %s", settings.churn.in_words())
     for row in engine.table(panel.churn_rates(plan)).to_pylist():
         share = row["n_churned"] / row["n_active"]
         log.info(
