@@ -1,0 +1,129 @@
+"""The flows on a small demo: what is published, replayed, refused and never read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from churn.io import publish
+
+SMALL = [
+    "source.world.n_customers=600", "source.world.n_weeks=44", "train.lightgbm.n_rounds=20",
+    "train.snapshots=6", "train.n_folds=2", "engine.threads=1", "features.lookback_days=182",
+]  # fmt: skip
+WATCH_OPENS = """
+import sys
+def hook(event, arguments):
+    if event == "open" and "/truth/" in str(arguments[0]):
+        raise AssertionError(f"a stage opened {arguments[0]}")
+sys.addaudithook(hook)
+from churn.__main__ import main
+main(sys.argv[1:])
+"""
+
+
+def churn(place: Path, *words: str, expected: int = 0) -> str:
+    """Run a command in a process in which opening a file of the truth is an error."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH_OPENS, *words, f"workspace={place}", *SMALL],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == expected, done.stderr[-3000:]
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A workspace in which the whole path ran for 20 October 2025."""
+    place = tmp_path_factory.mktemp("flows") / "ws"
+    done = subprocess.run(
+        [sys.executable, "-m", "churn", "simulate", f"workspace={place}", *SMALL],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    churn(place, "run", "as_of=2025-10-20")
+    return place
+
+
+def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
+    churn(place, "weekly", "from=2025-10-20", "to=2025-10-27")
+    published = place / "published"
+    revisions = ["2025-10-20/r1", "2025-10-27/r1"]
+    assert publish.revisions(published) == revisions
+    before = [publish.verify(published / name) for name in revisions]
+    churn(place, "weekly", "from=2025-10-20", "to=2025-10-27")
+    assert publish.revisions(published) == revisions
+    assert [publish.verify(published / name) for name in revisions] == before
+    assert publish.current(published) == published / "2025-10-27/r1"
+    counts = before[0]["counts"]
+    assert counts["active_customers"] == counts["scored"] + counts["not_scored"]
+    rows = counts["rows"]
+    assert rows["read"] == rows["used"] + rows["duplicate"] + rows["excluded"] + rows["refused"]
+    text = json.dumps(before)
+    assert str(place) not in text
+    assert "2025-10-27" in (published / "index.html").read_text()
+
+
+def test_a_dry_run_publishes_nothing(place):
+    before = publish.revisions(place / "published")
+    assert "dry run" in churn(place, "weekly", "as_of=2025-11-03", "weekly.dry_run=true")
+    assert publish.revisions(place / "published") == before
+
+
+def test_replay_walks_the_past_in_its_own_folder(place):
+    def kept() -> dict[Path, bytes]:
+        mine = [p for p in place.rglob("*") if p.is_file() and "replay" not in p.parts]
+        return {path: path.read_bytes() for path in mine if path.name != ".lock"}
+
+    before = kept()
+    churn(place, "replay", "from=2025-10-06", "to=2025-10-20", "replay.refit_weeks=2")
+    assert kept() == before
+    walked = publish.revisions(place / "replay" / "published")
+    assert walked == ["2025-10-06/r1", "2025-10-13/r1", "2025-10-20/r1"]
+    versions = [
+        publish.verify(place / "replay" / "published" / name)["model_version"] for name in walked
+    ]
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_an_as_of_before_the_first_event_exits_3(place):
+    assert "before the log has anything to say" in churn(
+        place, "score", "as_of=2024-01-01", expected=3
+    )
+
+
+def test_a_definition_under_which_nobody_churns_exits_4(tmp_path):
+    days = pd.date_range("2025-01-01", "2025-06-30", freq="D").strftime("%Y-%m-%d %H:%M:%S")
+    log = pd.MultiIndex.from_product(
+        [[f"c{n}" for n in range(40)], days], names=["customer_id", "ts"]
+    )
+    log.to_frame(index=False).assign(event="login").to_csv(tmp_path / "log.csv", index=False)
+    place = tmp_path / "ws"
+    words = ["source=files", f"source.events={tmp_path}/log.csv", "churn.horizon_days=14"]
+    churn(place, "rollup", *words)
+    churn(place, "features", *words)
+    said = churn(place, "train", *words, expected=4)
+    assert "churn.horizon_days" in said
+    assert "next:" in said
+    assert not (place / "challenger.json").exists()
+
+
+def test_a_feature_of_ones_own_is_five_lines_of_yaml(place, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "family: mine\nfeatures:\n"
+        "  - {name: n_monday_events, sentence: Events on Mondays, unit: events,\n"
+        "     expression: SUM(CASE WHEN weekday = 0 THEN n END), empty: 0}\n"
+    )
+    churn(place, "features", "as_of=2025-10-20", f"features.more=[{own}]")
+    import churn as product
+
+    assert product.open(str(place)).panel()["n_monday_events"].gt(0).any()
+    own.write_text(own.read_text().replace("weekday", "wekday"))
+    said = churn(place, "features", "as_of=2025-10-20", f"features.more=[{own}]", expected=2)
+    assert "wekday" in said
+    assert "weekday" in said
+    churn(place, "features", "as_of=2025-10-20")
