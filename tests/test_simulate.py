@@ -198,7 +198,9 @@ def test_world_is_a_structured_config():
 @pytest.mark.parametrize("name", ["events", "subscriptions", "contacts", "truth"])
 def test_one_seed_one_world(name):
     again = tuple(simulate.simulate(SMALL, seed=1))
-    assert all(getattr(a, name).equals(getattr(b, name)) for a, b in zip(again, small_weeks(), strict=True))
+    assert all(
+        getattr(a, name).equals(getattr(b, name)) for a, b in zip(again, small_weeks(), strict=True)
+    )
     if name != "contacts":
         assert not joined(small_weeks(2), name).equals(joined(again, name))
 

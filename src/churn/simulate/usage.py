@@ -36,6 +36,7 @@ def week_rows(
     rows = stack([
         _human_rows(world, who, moment, habits, crowd, rng),
         _api_rows(world, who, moment, rng),
+        _burst_rows(world, who, moment, habits, crowd, rng),
         _ticket_rows(who, moment, habits, crowd, rng),
         _account_rows(world, who, moment, rng),
     ])  # fmt: skip
@@ -66,8 +67,7 @@ def _kinds(
 ) -> Array:
     """Event codes: errors and the advanced feature take their share, the fixed mix the rest."""
     u = world.usage
-    error = u.error_share * who.error_sensitivity + u.error_share_in_burst * moment.shocks.burst
-    error = error.clip(max=0.5)
+    error = (u.error_share * who.error_sensitivity).clip(max=0.5)
     weight = u.advanced_weight * moment.sunday.adoption**u.advanced_exponent
     advanced = (1 - error) * weight / (1 + weight)
     draw = rng.random(customer.size)
@@ -86,6 +86,22 @@ def _api_rows(world: World, who: Static, moment: Moment, rng: np.random.Generato
     counts = rng.poisson(rate * _is_open(first[here], last[here]))
     cell = np.repeat(np.arange(counts.size), counts.ravel())
     return rows_of(here[cell // 7], random_times(moment.when.week, cell % 7, rng), CODE["api_call"])
+
+
+def _burst_rows(
+    world: World, who: Static, moment: Moment, habits: Habits, crowd: Crowd,
+    rng: np.random.Generator,
+) -> Rows:  # fmt: skip
+    """The errors of a burst, on one day of the week; its size decides how many."""
+    first, last = _open_days(who, moment)
+    size = np.where(last > first, moment.shocks.burst, 0.0)
+    n_errors = rng.poisson(world.usage.errors_per_burst_size * size)
+    day = rng.integers(first, np.maximum(last, first + 1))
+    customer = np.repeat(np.arange(n_errors.size), n_errors)
+    text = rng.integers(0, len(ERRORS), customer.size)
+    at = random_times(moment.when.week, day[customer], rng, _HOURS)
+    person = pick_people(crowd, habits, customer, rng)
+    return rows_of(customer, at, CODE["error"], text=text, person=person)
 
 
 def _ticket_rows(

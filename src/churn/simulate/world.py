@@ -161,7 +161,7 @@ class Usage:
     log_api_rate_sd: float = 0.7
     advanced_weight: float = 0.8
     error_share: float = 0.012
-    error_share_in_burst: float = 0.6
+    errors_per_burst_size: float = 8.0
     log_person_sd: float = 1.0
     person_leaves_week: float = 0.005
     person_leaves_mood_slope: float = -1.0
