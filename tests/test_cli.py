@@ -43,7 +43,7 @@ REFUSED = {
     "a share": (["train", "retain.save_rate=nan"], "a number from 0 to 1"),
     "a seed": (["train", "seed=-1"], "a number from 0"),
     "memory": (["train", "engine.memory_limit=lots"], "such as 4GB"),
-    "a window": (["train", "features.windows=[7,400]"], "a number from 1 to 182"),
+    "a window": (["train", "features.windows=[7,400]"], "a number from 1 to 365"),
     "as_of": (["train", "as_of=yesterday"], "a date such as 2026-01-05"),
     "an impossible date": (["train", "as_of=2026-02-30"], "a date such as 2026-01-05"),
     "from": (["replay", "from=5.1.2026"], "write from=YYYY-MM-DD"),
