@@ -187,8 +187,7 @@ def _row(row: dict[str, Any], detail: Detail) -> dict[str, Any]:
     return {
         "rank": wording.text(row["rank"]),
         "who": who(row),
-        "id": wording.text(row["customer_id"]),
-        "tags": [wording.text(tag) for tag in detail.attributes.values()],
+        "tags": _tags(row, detail),
         "owner": _owner(row),
         "status": status,
         "status_words": STATUS_WORDS.get(status, status),
@@ -205,6 +204,12 @@ def _row(row: dict[str, Any], detail: Detail) -> dict[str, Any]:
         "play": wording.text(row["suggested_play"]),
         "act_before": wording.day(row["act_before"]),
     }
+
+
+def _tags(row: dict[str, Any], detail: Detail) -> list[str]:
+    """What stands below the name: the id, unless it is the name, and the attributes."""
+    ids = [row["customer_id"]] if row["customer_name"] else []
+    return [wording.text(tag) for tag in [*ids, *detail.attributes.values()]]
 
 
 def _weeks(n_weeks: Any) -> str:
