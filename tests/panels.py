@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from churn.features.definitions import Feature
+from churn.features.labels import Definition
 from churn.io import tables
+from churn.settings import Settings
 
 AS_OF = date(2026, 1, 5)
 HORIZON_DAYS = 28
@@ -73,11 +75,10 @@ def churn(**changes: Any) -> dict[str, Any]:
 def facts() -> dict[str, Any]:
     return {
         "features": [asdict(f) for f in FEATURES],
-        "event_types": ["login"],
         "as_of": AS_OF.isoformat(),
         "churn": churn(),
         "lookback_days": 182,
-        "roles": {},
+        "asked": Settings(churn=Definition(**churn())).panel_question(),
     }
 
 

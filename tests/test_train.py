@@ -9,6 +9,7 @@ import panels
 import pytest
 
 from churn.errors import ConfigurationError, HeldBackError
+from churn.features.labels import Definition
 from churn.io import bundle, plots, tables
 from churn.learning import models
 from churn.settings import (
@@ -27,7 +28,10 @@ def settings(place: Path, *, seed: int = 7, **changes) -> Settings:
     """`tracking_uri` defaults to a store that cannot be reached: MLflow costs seconds a run."""
     given = {"tracking_uri": "sqlite:////dev/null/none.db", "lightgbm": QUICK, **changes}
     engine = EngineSettings(threads=1)  # beside other work, more threads only wait for each other
-    return Settings(workspace=str(place), seed=seed, engine=engine, train=TrainSettings(**given))
+    churn = Definition(**panels.churn())
+    return Settings(
+        workspace=str(place), seed=seed, engine=engine, churn=churn, train=TrainSettings(**given)
+    )
 
 
 @pytest.fixture
@@ -119,7 +123,7 @@ def test_training_twice_gives_the_same_bytes(place: Path, tmp_path_factory) -> N
 def test_the_specification_knows_all_that_scoring_needs(place: Path) -> None:
     train.run(settings(place))
     spec = bundle.load(place, "challenger").spec
-    assert spec["panel"] == {k: v for k, v in panels.facts().items() if k != "as_of"}
+    assert spec["panel"] == {k: v for k, v in panels.facts().items() if k not in ("as_of", "asked")}
     assert spec["churn"] == panels.churn()
     assert spec["as_of"] == "2026-01-05"
     assert len(spec["training_snapshots"]) == 6
@@ -230,3 +234,11 @@ def test_pictures_are_the_same_bytes_every_time() -> None:
     )
     assert first == second
     assert all(picture.startswith(b"\x89PNG") and b"matplotlib" not in picture for picture in first)
+
+
+def test_a_panel_for_another_question_is_refused(place):
+    other = replace(settings(place), churn=Definition(**panels.churn(horizon_days=7)))
+    with pytest.raises(ConfigurationError, match="another churn"):
+        train.run(other)
+    with pytest.raises(ConfigurationError, match="another as_of"):
+        train.run(replace(settings(place), as_of="2020-01-01"))

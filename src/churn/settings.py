@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -295,6 +295,16 @@ class Settings:
             _one_of("source.static", name, list(attributes))
         chosen = list(attributes) if has_versions else self.source.static
         return {name: attributes[name] for name in chosen}
+
+    def panel_question(self) -> dict[str, Any]:
+        """The settings that a panel answers; training with others needs another panel."""
+        return {
+            "churn": vars(self.churn),
+            "features": asdict(self.features),
+            "train.snapshots": self.train.snapshots,
+            "train.step_days": self.train.step_days,
+            "source.static": self.source.static,
+        }
 
     def as_of_date(self) -> date | None:
         return parse_date(self.as_of, key="as_of") if self.as_of else None

@@ -104,10 +104,9 @@ def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
         "churn": vars(plan.definition),
         "lookback_days": plan.lookback_days,
         "vocabulary": vars(plan.vocabulary),
-        "event_types": plan.vocabulary.event_types,
-        "roles": plan.vocabulary.roles,
         "arrival_hours": settings.source.arrival_hours,
         "features": features,
+        "asked": settings.panel_question(),
     }
     spelled = json.dumps([features, plan.lookback_days, vars(plan.vocabulary)], sort_keys=True)
     return facts | {"features_version": hashlib.sha256(spelled.encode()).hexdigest()[:12]}

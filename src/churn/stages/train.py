@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from churn.errors import ConfigurationError
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
 from churn.io import bundle, model_card, plots, scorecard, tables, tracking
@@ -26,6 +27,7 @@ def run(settings: Settings) -> None:
     place = settings.place
     panel = tables.read(place / "panel", made_by="features")
     facts = tables.facts(place / "panel", made_by="features")
+    _require_same_question(settings, facts)
     features = [Feature(**entry) for entry in facts["features"]]
     definition = Definition(**facts["churn"])
     rows = trial.mature(panel)
@@ -57,6 +59,20 @@ def run(settings: Settings) -> None:
     _log(entry["version"], record)
 
 
+def _require_same_question(settings: Settings, facts: dict[str, Any]) -> None:
+    """A panel answers one question; training must not quietly answer another with it."""
+    asked = {**settings.panel_question(), "as_of": settings.as_of or facts["as_of"]}
+    found = {**facts["asked"], "as_of": facts["as_of"]}
+    for name, value in asked.items():
+        if value != found[name]:
+            raise ConfigurationError(
+                f"the panel was built with another {name}",
+                got=f"a panel with {found[name]}",
+                expected=f"{value}",
+                next_step="run `churn features` (or `churn run`) with the same words first",
+            )
+
+
 def recipe_of(settings: Settings) -> Recipe:
     """The room's own value object from the settings."""
     train = settings.train
@@ -78,7 +94,7 @@ def _store(settings: Settings) -> tracking.Store:
 
 def _without_date(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts of the panel that outlive the day it was built for."""
-    return {key: value for key, value in facts.items() if key != "as_of"}
+    return {key: value for key, value in facts.items() if key not in ("as_of", "asked")}
 
 
 def _tracked(
