@@ -32,10 +32,11 @@ lock:
 	constraints/compile.sh
 
 clean:
-	rm -rf $(VENV) data/* params.yaml
+	rm -rf $(VENV) params.yaml
 
 $(VENV)/.run: constraints/run.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) -c 'import sys; sys.exit("churn needs Python 3.11 or newer; name one with PYTHON=") if sys.version_info < (3, 11) else None'
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || (rm -rf $(VENV) && $(PYTHON) -m venv $(VENV))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints/run.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	touch $@

@@ -95,6 +95,26 @@ def test_an_as_of_before_the_first_event_exits_3(place):
     )
 
 
+def test_a_list_for_a_week_that_the_log_has_not_reached_exits_7(place):
+    before = publish.revisions(place / "published")
+    assert "has not reached" in churn(place, "weekly", "as_of=2026-01-05", expected=7)
+    assert publish.revisions(place / "published") == before
+
+
+def test_from_without_to_exits_2(place):
+    assert "belong together" in churn(place, "weekly", "from=2025-10-20", expected=2)
+
+
+def test_nobody_worth_contacting_exits_4(place):
+    words = ["as_of=2025-10-20", "retain.contact_cost=1e12"]
+    assert "nobody is worth contacting" in churn(place, "run", *words, expected=4)
+
+
+def test_another_known_at_than_that_of_the_rollup_exits_2(place):
+    said = churn(place, "score", "as_of=2025-10-20", "known_at=2025-10-20T00:00:00", expected=2)
+    assert "churn rollup" in said
+
+
 def test_a_definition_under_which_nobody_churns_exits_4(tmp_path):
     days = pd.date_range("2025-01-01", "2025-06-30", freq="D").strftime("%Y-%m-%d %H:%M:%S")
     log = pd.MultiIndex.from_product(

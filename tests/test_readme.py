@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,9 @@ def folder(tmp_path_factory) -> Path:
     for number in range(3):
         part = pd.DataFrame(rows[number::3], columns=["user", "when", "what"])
         part.to_csv(place / "logs" / f"part{number}.csv", index=False)
-    (place / "conf").mkdir()
+    (place / "conf" / "source").mkdir(parents=True)
     (local,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    (place / "conf" / "local.yaml").write_text(local.replace("\n   ", "\n").removeprefix("   "))
+    (place / "conf" / "source" / "mine.yaml").write_text(textwrap.dedent(local))
     return place
 
 
@@ -59,18 +60,14 @@ def commands(start: str) -> list[str]:
 
 def test_check_as_the_readme_has_it_shows_the_log(folder):
     (check,) = commands("churn check")
-    (folder / "conf" / "local.yaml").rename(folder / "conf" / "kept")
-    try:
-        said = typed(check, folder)
-    finally:
-        (folder / "conf" / "kept").rename(folder / "conf" / "local.yaml")
+    said = typed(check, folder)
     assert "300 " in said
     assert "report opened" in said
     assert not (folder / "data").exists()
 
 
 def test_the_two_commands_after_it_reach_and_publish_a_list(folder):
-    (run,) = commands("churn run source=files")
+    (run,) = commands("churn run source=mine")
     assert "retention_list.html" in typed(run, folder)
     (weekly,) = commands("churn weekly")
     typed(weekly, folder)

@@ -30,7 +30,7 @@ def test_a_contact_that_is_planned_is_not_the_last_one(tmp_path: Path) -> None:
         {
             "customer_id": "bob",
             "contacted_at": datetime(2026, 5, 9, 9),
-            "recorded_at": datetime(2026, 6, 1),
+            "recorded_at": datetime(2026, 6, 1, 6),
         },
     ]
     place = rolled_up(World([LOGIN], contacts=contacts), tmp_path)

@@ -64,8 +64,11 @@ def replay(settings: Settings) -> None:
         )
     with held(settings.place, doing="replay"):
         place = _replay_place(settings)
+        own_store = dataclasses.replace(settings.train, tracking_uri="")
         for number, as_of in enumerate(weeks):
-            dated = dataclasses.replace(settings, workspace=str(place), as_of=as_of.isoformat())
+            dated = dataclasses.replace(
+                settings, workspace=str(place), as_of=as_of.isoformat(), train=own_store
+            )
             log.info("== week %d of %d: %s", number + 1, len(weeks), as_of)
             if number % settings.replay.refit_weeks == 0:
                 _step("features", features, dated)
@@ -107,8 +110,15 @@ def _step(name: str, stage: Stage, settings: Settings) -> None:
 
 
 def _weeks(settings: Settings) -> list[date]:
-    if not (settings.from_date and settings.to_date):
+    if not settings.from_date and not settings.to_date:
         return []
+    if not (settings.from_date and settings.to_date):
+        raise ConfigurationError(
+            "from= and to= belong together",
+            got=f"from={settings.from_date} to={settings.to_date}",
+            expected="both, for example from=2026-01-05 to=2026-03-30",
+            next_step="give both, or neither",
+        )
     first = parse_date(settings.from_date, key="from")
     last = parse_date(settings.to_date, key="to")
     if last < first:

@@ -11,12 +11,15 @@ import yaml
 
 from churn.conf_tree import CONF
 from churn.contracts import SOURCES
-from churn.errors import ConfigurationError, InputError, nearest
+from churn.errors import ConfigurationError, InputError, NotArrivedError, nearest
 from churn.features.labels import Definition
 from churn.retention.ranking import Policy
 from churn.retention.reasons import Language, language
 from churn.simulate import World
 from churn.timeline import Arrival, parse_date, parse_moment
+
+MAX_SILENT_DAYS = 7
+"""A log that ends longer before `as_of` has not arrived: a shop may be closed for a week, no more."""
 
 
 @dataclass
@@ -274,6 +277,13 @@ class Settings:
 
     def as_of_or_last(self, usage: Mapping[str, Any]) -> date:
         """`as_of`, by default the date of the log's last event, that day itself excluded."""
+        if self.known_at != usage.get("known_at"):
+            raise ConfigurationError(
+                "the roll-up was made with another known_at",
+                got=str(usage.get("known_at")),
+                expected=str(self.known_at),
+                next_step="run `churn rollup` with the same words first",
+            )
         first, last = date.fromisoformat(usage["first_day"]), date.fromisoformat(usage["last_day"])
         as_of = self.as_of_date() or last
         if as_of <= first:
@@ -282,6 +292,13 @@ class Settings:
                 got=f"a log from {first} to {last}",
                 expected=f"an as_of after {first}",
                 next_step=f"leave as_of out (then it is {last}) or choose one in that span",
+            )
+        if (as_of - last).days > MAX_SILENT_DAYS:
+            raise NotArrivedError(
+                f"the log has not reached as_of={as_of} yet",
+                got=f"a log from {first} to {last}",
+                expected=f"events up to at most {MAX_SILENT_DAYS} days before as_of",
+                next_step="retry when the logs have arrived, or leave as_of out",
             )
         return as_of
 

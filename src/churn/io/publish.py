@@ -18,15 +18,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from churn.io import bundle, model_card, page, tables
-from churn.io.workspace import Workspace
+from churn.io.workspace import SIDES, Workspace
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
 
 PEOPLES_FILES = ("retention_list.csv", "retention_list.xlsx", "retention_list.html", "digest.eml")
 TABLES = {"retention_list": "retention", "scores": "scores", "reasons": "reasons"}
-UNPUBLISHED = ("workspace", "engine", "debug", "params", "from_date", "to_date", "weekly", "replay")
-"""Settings that change no byte of a list, and so are not part of its manifest."""
 
 
 def publish(settings: Settings, as_of: date) -> Path:
@@ -48,8 +46,8 @@ def publish(settings: Settings, as_of: date) -> Path:
             _tell_difference(published, folder)
             return folder
         place = _settle(published / as_of.isoformat(), folder)
+    _tell(published, workspace)
     _point(published)
-    _tell(published, settings)
     log.info("published %s", place)
     return place
 
@@ -87,20 +85,14 @@ def _manifest(
     usage = workspace.usage_facts()
     n_scored = pq.ParquetFile(folder / "scores.parquet").metadata.num_rows
     n_not = len(tables.read(workspace.folder("not_scored"), made_by="score", part=part))
-    configuration = {
-        key: value for key, value in asdict(settings).items() if key not in UNPUBLISHED
-    }
     return {
         "as_of": part,
         "files": {path.name: _described(path) for path in sorted(folder.iterdir())},
         "inputs": {
             "deliveries": usage["deliveries"],
-            **{
-                name: tables.fingerprint(workspace.folder(name), made_by="rollup")
-                for name in ("daily", "late")
-            },
+            **{name: _input(workspace, name) for name in ("daily", "late", *SIDES)},
         },
-        "configuration": configuration,
+        "configuration": _configuration(settings),
         "model_version": bundle.load(workspace.place, "champion").version,
         "gates": {},
         "counts": {
@@ -113,6 +105,28 @@ def _manifest(
     }
 
 
+def _input(workspace: Workspace, name: str) -> dict[str, Any]:
+    """Fingerprint and rows of a table that the list was made from."""
+    files = tables.parts(workspace.folder(name), made_by="rollup").values()
+    return {
+        "sha256": tables.fingerprint(workspace.folder(name), made_by="rollup"),
+        "rows": sum(pq.ParquetFile(path).metadata.num_rows for path in files),
+    }
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    """What decides a list beside model and data: no place, no address, nobody's id."""
+    hidden = ("events", "world", *SIDES)
+    source = {key: value for key, value in asdict(settings.source).items() if key not in hidden}
+    return {
+        "known_at": settings.known_at,
+        "seed": settings.seed,
+        "source": source,
+        "explain": asdict(settings.explain),
+        "retain": asdict(settings.retain),
+    }
+
+
 def _described(path: Path) -> dict[str, Any]:
     described: dict[str, Any] = {"sha256": tables.sha256(path)}
     if path.suffix == ".parquet":
@@ -121,13 +135,15 @@ def _described(path: Path) -> dict[str, Any]:
 
 
 def _settle(week: Path, folder: Path) -> Path:
-    """Give a finished revision its number, unless the last one of the week is the same."""
+    """Give a finished revision its number, unless the last one of the week has the same files.
+
+    What became known since and changed no file makes no revision: the manifest may differ.
+    """
     week.mkdir(parents=True, exist_ok=True)
     numbers = sorted(int(path.name[1:]) for path in week.glob("r*") if path.name[1:].isdigit())
-    manifest = (folder / "manifest.json").read_bytes()
     if numbers:
         last = week / f"r{numbers[-1]}"
-        if (last / "manifest.json").read_bytes() == manifest:
+        if _files(last) == _files(folder):
             return last
     for path in folder.iterdir():
         tables.sync(path)
@@ -138,18 +154,29 @@ def _settle(week: Path, folder: Path) -> Path:
     return place
 
 
+def _files(folder: Path) -> Any:
+    return tables.read_json(folder / "manifest.json")["files"]
+
+
 def _point(published: Path) -> None:
     """Make the greatest `as_of` with its last revision the current one."""
     newest = revisions(published)[-1]
     tables.write_bytes(published / "CURRENT", f"{newest}\n".encode())
 
 
-def _tell(published: Path, settings: Settings) -> None:
-    """The status for any monitor and the page that people bookmark."""
+def _tell(published: Path, workspace: Workspace) -> None:
+    """The status for any monitor and the page that people bookmark; ages in days of the log."""
     listed = revisions(published)
     now = listed[-1]
     as_of = now.split("/")[0]
-    status = {"current": now, "as_of": as_of, "exit_code": 0, "deliveries": []}
+    last_day = date.fromisoformat(workspace.usage_facts()["last_day"])
+    status = {
+        "current": now,
+        "as_of": as_of,
+        "age_days": max(0, (last_day - date.fromisoformat(as_of)).days),
+        "exit_code": 0,
+        "deliveries": [],
+    }
     tables.write_json(published / "status.json", status)
     html = page.index_html(
         current=now, as_of=date.fromisoformat(as_of), banner=None, revisions=list(reversed(listed))

@@ -1,6 +1,6 @@
 """The folders of a workspace, one per step, and how their tables are opened for queries."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from churn import contracts
 from churn.io import tables
 from churn.io.engine import Relation
 from churn.retention import listing, ranking
+from churn.timeline import Arrival
 
 SIDES = ("customers", "subscriptions", "contacts")
 
@@ -26,9 +27,13 @@ _ARROW = {
 
 @dataclass(frozen=True)
 class Workspace:
-    """`place` is where everything is written; each table has a folder named after its step."""
+    """`place` is where everything is written; each table has a folder named after its step.
+
+    `arrival` says what counts as known at a date.
+    """
 
     place: Path
+    arrival: Arrival = field(default_factory=Arrival)
 
     def folder(self, name: str) -> Path:
         return self.place / name
@@ -45,26 +50,30 @@ class Workspace:
         return tables.facts(self.folder("daily"), made_by="rollup")
 
     def people(self, as_of: date) -> pd.DataFrame:
-        """What is known of each customer for display, by customer_id: the version in force."""
+        """What was known of each customer for display, by customer_id: the version in force."""
         rows = tables.read(self.folder("customers"), made_by="rollup")
-        seen = rows[rows["valid_from"].isna() | (rows["valid_from"] < pd.Timestamp(as_of))]
-        newest = seen.sort_values(["customer_id", "valid_from"], na_position="first", kind="stable")
-        return newest.drop_duplicates("customer_id", keep="last").set_index("customer_id")
+        known = ~(rows["loaded_at"] >= self.arrival.cut(as_of))
+        seen = rows[known & ~(rows["valid_from"] >= pd.Timestamp(as_of))]
+        return _newest(seen, ["valid_from", "loaded_at"])
 
     def contract_terms(self, as_of: date) -> pd.DataFrame:
-        """The newest known subscription of each customer at `as_of`, by customer_id."""
+        """The newest subscription of each customer in force and known at `as_of`, by customer_id."""
         rows = tables.read(self.folder("subscriptions"), made_by="rollup")
         day = pd.Timestamp(as_of)
-        effective = rows["valid_from"].fillna(pd.to_datetime(rows["start_date"]))
-        seen = rows.assign(effective=effective)[(effective < day) & ~(rows["loaded_at"] >= day)]
-        newest = seen.sort_values(["customer_id", "start_date", "effective"], kind="stable")
-        return newest.drop_duplicates("customer_id", keep="last").set_index("customer_id")
+        start, term = pd.to_datetime(rows["start_date"]), pd.to_datetime(rows["term_start"])
+        effective = rows["valid_from"].fillna(term).fillna(start)
+        in_force = (start < day) & ~(term > day) & ~(rows["valid_from"] >= day)
+        known = ~(rows["loaded_at"] >= self.arrival.cut(as_of))
+        seen = rows.assign(effective=effective)[in_force & known]
+        return _newest(
+            seen, ["start_date", "effective", "loaded_at", "term_end", "plan", "price_month"]
+        )
 
     def last_contacts(self, as_of: date) -> dict[str, date]:
-        """The date of the last contact before `as_of` by customer."""
+        """The date of the last contact before `as_of` by customer, as known then."""
         rows = tables.read(self.folder("contacts"), made_by="rollup")
-        day = pd.Timestamp(as_of)
-        known = (rows["contacted_at"] < day) & ~(rows["recorded_at"] >= day)
+        recorded = rows["recorded_at"].fillna(rows["contacted_at"])
+        known = (rows["contacted_at"] < pd.Timestamp(as_of)) & (recorded < self.arrival.cut(as_of))
         latest = rows[known].groupby("customer_id")["contacted_at"].max()
         return {str(customer): moment.date() for customer, moment in latest.items()}
 
@@ -86,6 +95,12 @@ class Workspace:
         rows["customer_name"] = rows["customer_id"].map(people["customer_name"])
         rows["currency"] = rows["customer_id"].map(terms["currency"])
         return ranking.ranked(rows, policy=policy, horizon_days=horizon_days)
+
+
+def _newest(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """The last row of each customer in a total order, whatever the order of the file."""
+    ordered = rows.sort_values(["customer_id", *by], na_position="first", kind="stable")
+    return ordered.drop_duplicates("customer_id", keep="last").set_index("customer_id")
 
 
 def arrow_schema(table: contracts.Table) -> pa.Schema:

@@ -50,7 +50,7 @@ def rows(
     frame["status"] = [status for status, _ in episode]
     frame["weeks_on_list"] = [weeks for _, weeks in episode]
     frame["act_before"] = as_of + timedelta(days=horizon_days // 2)
-    frame["risk_change"] = frame["risk"] - frame["customer_id"].map(previous_risk)
+    frame["risk_change"] = frame["risk"] - frame["customer_id"].map(previous_risk).astype(float)
     frame["last_contact"] = frame["customer_id"].map(last_contact)
     frame["confidence"] = pd.cut(
         frame["tenure_days"].fillna(0),

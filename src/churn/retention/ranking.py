@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from churn.errors import HeldBackError
+
 WEEKS_8_DAYS = 56
 LOOKBACK_DAYS = 182
 """The value of a customer without a price is the mean of the last 26 weeks."""
@@ -53,6 +55,18 @@ def ranked(customers: pd.DataFrame, *, policy: Policy, horizon_days: int) -> pd.
     rows["is_listed"] = _has_room(rows, policy)
     rows["rank"] = np.where(rows["is_listed"], rows["is_listed"].cumsum(), 0)
     return rows
+
+
+def listed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `ranked` that are on the list; raises `HeldBackError` when nobody is."""
+    if not rows["is_listed"].any():
+        raise HeldBackError(
+            "nobody is worth contacting",
+            got=f"{len(rows):,} customers scored, none with a positive priority within capacity",
+            expected="at least one",
+            next_step="look at retain.contact_cost, retain.save_rate, the capacity and the values",
+        )
+    return rows[rows["is_listed"]]
 
 
 def value_is_known(rows: pd.DataFrame) -> bool:

@@ -16,7 +16,7 @@ from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
 from churn.learning import shapley
-from churn.retention import reasons
+from churn.retention import ranking, reasons
 from churn.settings import Settings, spoken
 from churn.usage import history
 
@@ -25,8 +25,8 @@ log = logging.getLogger("churn")
 
 def run(settings: Settings) -> None:
     """Write `reasons/` (part `as_of`) and the picture of global importance beside it."""
-    workspace = Workspace(settings.place)
-    as_of = settings.as_of_or_last(workspace.usage_facts())
+    as_of = settings.as_of_or_last(Workspace(settings.place).usage_facts())
+    workspace = Workspace(settings.place, settings.arrival(as_of))
     champion = bundle.load(settings.place, "champion")
     part = as_of.isoformat()
     features = tables.read(workspace.folder("scored"), made_by="score", part=part)
@@ -39,7 +39,7 @@ def run(settings: Settings) -> None:
     said = spoken(settings)
     use = panel.use(Vocabulary(**champion.spec["panel"]["vocabulary"]))
     with opened(resources(settings.engine), workspace.usage()) as engine:
-        engine.bind("listed", pa.table({"customer_id": chosen}))
+        engine.bind("listed", pa.table({"customer_id": pa.array(chosen, pa.string())}))
         events = history.matrix(engine.table(history.days(as_of, use=use)).to_pandas(), chosen)
         facts["drop_began_days"] = reasons.drop_began_days(np.minimum(events, 1))
         engine.bind("facts", tables.arrow(facts.reset_index()))
@@ -66,7 +66,7 @@ def run(settings: Settings) -> None:
 def _listed(workspace: Workspace, champion: Bundle, settings: Settings, as_of: date) -> list[str]:
     horizon_days = champion.spec["churn"]["horizon_days"]
     ranked = workspace.ranked(as_of, policy=settings.retain, horizon_days=horizon_days)
-    return ranked.loc[ranked["is_listed"], "customer_id"].tolist()
+    return ranking.listed(ranked)["customer_id"].tolist()
 
 
 def _by_family(champion: Bundle, facts: pd.DataFrame) -> pd.DataFrame:

@@ -28,8 +28,8 @@ ATTRIBUTES = ("segment", "plan")
 
 def run(settings: Settings) -> None:
     """Write part `as_of` of `retention/`, and the files that people open beside it."""
-    workspace = Workspace(settings.place)
-    as_of = settings.as_of_or_last(workspace.usage_facts())
+    as_of = settings.as_of_or_last(Workspace(settings.place).usage_facts())
+    workspace = Workspace(settings.place, settings.arrival(as_of))
     champion = bundle.load(settings.place, "champion")
     definition = Definition(**champion.spec["churn"])
     ranked = workspace.ranked(as_of, policy=settings.retain, horizon_days=definition.horizon_days)
@@ -70,7 +70,7 @@ def _rows(
         else None
     )
     rows = listing.rows(
-        ranked[ranked["is_listed"]],
+        ranking.listed(ranked),
         reasons,
         as_of=as_of,
         horizon_days=definition.horizon_days,
@@ -103,9 +103,14 @@ def _header(ranked: pd.DataFrame, champion: Bundle, definition: Definition) -> d
 
 
 def _notes(ranked: pd.DataFrame) -> list[str]:
-    if ranking.value_is_known(ranked):
-        return []
-    return ["Value unknown: the order is by risk."]
+    if not ranking.value_is_known(ranked):
+        return ["Value unknown: the order is by risk."]
+    if (ranked.loc[ranked["is_listed"], "times_average"] < 1).any():
+        return [
+            "The order is by what is at stake: some large customers stand here although their risk "
+            "is below average."
+        ]
+    return []
 
 
 def _attributes(workspace: Workspace, as_of: date) -> dict[str, pd.Series]:

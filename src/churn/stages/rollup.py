@@ -49,7 +49,7 @@ def run(settings: Settings) -> None:
             event_types, people = _numbered(engine, intake, touched, event_types, people)
         engine.bind("people", people)
         parts = _month_files(engine, intake, workspace, touched, event_types)
-    facts = _facts(intake, event_types, sides)
+    facts = _facts(intake, event_types, sides, known_at=settings.known_at)
     _commit(workspace, intake, parts, facts)
     tables.write(workspace.folder("people"), {"people": people})
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
@@ -124,7 +124,9 @@ def _commit(
         tables.commit(workspace.folder(name), parts[name], keep=list(intake.months), facts=facts)
 
 
-def _facts(intake: Intake, event_types: list[str], sides: dict[str, pa.Table]) -> dict[str, Any]:
+def _facts(
+    intake: Intake, event_types: list[str], sides: dict[str, pa.Table], *, known_at: str | None
+) -> dict[str, Any]:
     """What later stages need to know of the log."""
     customers = sides.get("customers", empty(contracts.CUSTOMERS))
     shown = set(contracts.CUSTOMERS.columns) - {"segment"}
@@ -145,6 +147,7 @@ def _facts(intake: Intake, event_types: list[str], sides: dict[str, pa.Table]) -
         "has_customer_versions": bool(customers.num_rows)
         and customers["valid_from"].null_count < customers.num_rows,
         "has_loaded_at": intake.has_loaded_at,
+        "known_at": known_at,
         "deliveries": [
             {"sha256": a.sha256, **{name: getattr(a, name) for name in counted}} for a in accounts
         ],
