@@ -11,15 +11,12 @@ import yaml
 
 from churn.conf_tree import CONF
 from churn.contracts import SOURCES
-from churn.errors import ConfigurationError, InputError, NotArrivedError, nearest
+from churn.errors import ConfigurationError, InputError, nearest
 from churn.features.labels import Definition
 from churn.retention.ranking import Policy
 from churn.retention.reasons import Language, language
 from churn.simulate import World
 from churn.timeline import Arrival, parse_date, parse_moment
-
-MAX_SILENT_DAYS = 7
-"""A log that ends longer before `as_of` has not arrived: a shop may be closed for a week, no more."""
 
 
 @dataclass
@@ -292,13 +289,6 @@ class Settings:
                 got=f"a log from {first} to {last}",
                 expected=f"an as_of after {first}",
                 next_step=f"leave as_of out (then it is {last}) or choose one in that span",
-            )
-        if (as_of - last).days > MAX_SILENT_DAYS:
-            raise NotArrivedError(
-                f"the log has not reached as_of={as_of} yet",
-                got=f"a log from {first} to {last}",
-                expected=f"events up to at most {MAX_SILENT_DAYS} days before as_of",
-                next_step="retry when the logs have arrived, or leave as_of out",
             )
         return as_of
 

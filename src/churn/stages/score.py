@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from churn import contracts
-from churn.errors import HeldBackError, InputError
+from churn.errors import HeldBackError, InputError, NotArrivedError
 from churn.features import definitions, panel
 from churn.features.labels import Definition
 from churn.io import bundle, tables
@@ -20,12 +20,16 @@ from churn.settings import Settings
 
 log = logging.getLogger("churn")
 
+MAX_SILENT_DAYS = 7
+"""A log that ends longer before `as_of` has not arrived: a shop may be closed for a week, no more."""
+
 
 def run(settings: Settings) -> None:
     """Write `scores/` and `scored/` (the features behind them), one part per `as_of`."""
     workspace = Workspace(settings.place)
     usage = workspace.usage_facts()
     as_of = settings.as_of_or_last(usage)
+    _require_arrived(as_of, usage)
     champion = bundle.load(settings.place, "champion")
     with opened(resources(settings.engine), workspace.usage()) as engine:
         plan = _plan(champion, settings, as_of, usage)
@@ -48,6 +52,18 @@ def run(settings: Settings) -> None:
         "scored %s customers at %s with model %s: mean risk %.2f %%",
         f"{len(scores):,}", as_of, champion.version, 100 * scores["risk"].mean(),
     )  # fmt: skip
+
+
+def _require_arrived(as_of: date, usage: dict[str, Any]) -> None:
+    """A list for a week that the log has not reached would call everybody silent."""
+    last = date.fromisoformat(usage["last_day"])
+    if (as_of - last).days > MAX_SILENT_DAYS:
+        raise NotArrivedError(
+            f"the log has not reached as_of={as_of} yet",
+            got=f"a log that ends on {last}",
+            expected=f"events up to at most {MAX_SILENT_DAYS} days before as_of",
+            next_step="retry when the logs have arrived, or leave as_of out",
+        )
 
 
 def _plan(champion: Bundle, settings: Settings, as_of: date, usage: dict[str, Any]) -> panel.Plan:
