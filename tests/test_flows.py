@@ -67,6 +67,19 @@ def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
     assert "2025-10-27" in (published / "index.html").read_text()
 
 
+def test_status_knows_the_published_list_from_another(place):
+    churn(place, "weekly", "as_of=2025-10-27")
+    assert "fresh" in churn(place, "status", "as_of=2025-10-27")
+    assert "too old" in churn(place, "status", "as_of=2025-11-10", expected=4)
+    csv = place / "published" / "2025-10-27" / "r1" / "retention_list.csv"
+    before = csv.read_bytes()
+    csv.write_bytes(before[:-1])
+    try:
+        assert "retention_list.csv" in churn(place, "status", "as_of=2025-10-27", expected=3)
+    finally:
+        csv.write_bytes(before)
+
+
 def test_a_dry_run_publishes_nothing(place):
     before = publish.revisions(place / "published")
     assert "dry run" in churn(place, "weekly", "as_of=2025-11-03", "weekly.dry_run=true")

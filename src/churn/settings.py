@@ -174,11 +174,9 @@ class ExplainSettings:
     """`language` names a file of sentences in `conf/explain/sentences`."""
 
     language: str = "en"
-    n_reasons: int = 3
     n_global: int = 2000
 
     def __post_init__(self) -> None:
-        _between("explain.n_reasons", self.n_reasons, 1, 20)
         _between("explain.n_global", self.n_global, 1, 1e9)
 
 

@@ -4,8 +4,6 @@
 sees the list of last week or of this week, complete, and never a mix.
 """
 
-import hashlib
-import json
 import logging
 import os
 import shutil
@@ -17,6 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from churn.errors import InputError
 from churn.io import bundle, model_card, page, tables
 from churn.io.workspace import SIDES, Workspace
 from churn.settings import Settings
@@ -206,10 +205,15 @@ def _members(place: Path) -> set[str]:
 
 
 def verify(place: Path) -> Mapping[str, Any]:
-    """The manifest of the revision at `place`, after every file was found to match it."""
-    manifest = json.loads((place / "manifest.json").read_text())
+    """The manifest of the revision at `place`; raises `InputError` when a file does not match it."""
+    manifest = tables.read_json(place / "manifest.json")
     for name, described in manifest["files"].items():
-        found = hashlib.sha256((place / name).read_bytes()).hexdigest()
+        found = tables.sha256(place / name) if (place / name).exists() else "no such file"
         if found != described["sha256"]:
-            raise ValueError(f"{place / name} is not the file of its manifest")
+            raise InputError(
+                f"{place / name} is not the file that was published",
+                got=found,
+                expected=f"sha256 {described['sha256']}",
+                next_step="restore the revision from a backup, or publish again with `churn weekly`",
+            )
     return manifest

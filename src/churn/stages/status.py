@@ -1,4 +1,4 @@
-"""`churn status`: is the current list fresh?"""
+"""`churn status`: is the current list fresh, and is it the one that was published?"""
 
 import logging
 from datetime import date
@@ -32,4 +32,5 @@ def run(settings: Settings) -> None:
             expected=f"at most {FRESH_DAYS} days",
             next_step="run `churn weekly` and read what it says",
         )
+    publish.verify(place)
     log.info("fresh: %s, %d days before %s", place, age_days, as_of)
