@@ -13,6 +13,7 @@ def page() -> str:
         roles={"error": ["error"], "support": ["ticket"], "payment_failed": ["payment_failed"]},
         available=NEEDS,
         static={"segment": "category"},
+        topics={"terms": ["outage", "wait"], "idf": [1.0, 1.0], "components": [[0.8, 0.6]]},
     )
     features = definitions.expand(feature_documents(Settings()), vocabulary)
     return definitions.catalogue(features)

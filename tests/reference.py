@@ -6,8 +6,9 @@ Rows are dictionaries; what a row lacks is None.
 
 import math
 import operator
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -17,6 +18,7 @@ from sqlglot import exp, parse_one
 
 from churn.features.definitions import Feature, Vocabulary, levels
 from churn.features.labels import Definition
+from churn.settings import RollupSettings
 from churn.timeline import Arrival, is_mature, label_window, midnight
 
 Row = dict[str, Any]
@@ -51,9 +53,10 @@ def panel(
     for s in snapshots:
         for customer in population(world, s, definition, arrival):
             days = days_of(world, customer, s, lookback_days, arrival, vocabulary)
+            texts = texts_of(world, customer, s, lookback_days, arrival, vocabulary)
             row = facts_of(world, customer, s, arrival, vocabulary.static)
             result[s, customer] = {
-                **with_features(in_levels, row, days),
+                **with_features(in_levels, row, {"days": days, "texts": texts}),
                 "label": label(world, customer, s, as_of, definition, arrival),
                 "label_mature": mature(s, as_of, definition),
             }
@@ -222,6 +225,45 @@ def days_of(
     return days
 
 
+def texts_of(
+    world: World,
+    customer: str,
+    s: date,
+    lookback_days: int,
+    arrival: Arrival,
+    vocabulary: Vocabulary,
+) -> list[Row]:
+    """One row per day and message of the lookback, with its weight in every topic in 1/1000."""
+    if not vocabulary.topics:
+        return []
+    written = Counter(
+        (event["ts"].date(), event["text"])
+        for event in known_events(world, customer, s, arrival)
+        if event.get("text") is not None
+        and re.search(RollupSettings().texts, event["event"])
+        and event["ts"].date() >= s - timedelta(days=lookback_days)
+    )
+    return [
+        {
+            "age_days": (s - day).days,
+            "n": n,
+            **{f"topic_{k}": n * x for k, x in enumerate(topics_of(text, vocabulary.topics))},
+        }
+        for (day, text), n in written.items()
+    ]
+
+
+def topics_of(text: str, known: Row) -> list[int]:
+    """TF-IDF of unit length, projected on each topic."""
+    words = re.findall(r"\w\w+", text.lower())
+    weights = [words.count(w) * f for w, f in zip(known["terms"], known["idf"], strict=True)]
+    length = math.hypot(*weights) or 1
+    return [
+        round(1000 * sum(w / length * c for w, c in zip(weights, row, strict=True)))
+        for row in known["components"]
+    ]
+
+
 def bits(numbers: Iterable[int]) -> int:
     return sum(1 << number for number in set(numbers))
 
@@ -262,17 +304,21 @@ def facts_of(world: World, customer: str, s: date, arrival: Arrival, static: Ite
 # --- SQL, read aloud -----------------------------------------------------------------------------
 
 
-def with_features(in_levels: Sequence[Sequence[Feature]], row: Row, days: Sequence[Row]) -> Row:
+def with_features(
+    in_levels: Sequence[Sequence[Feature]], row: Row, rows: Mapping[str, Sequence[Row]]
+) -> Row:
     """The features of one customer; each reads earlier ones as the panel shows them.
 
-    Without a day in the lookback an aggregate finds nothing, whatever it would make of zeros.
+    Without a row in the lookback an aggregate finds nothing, whatever it would make of zeros.
     """
     done: Row = {}
     for number, level in enumerate(in_levels):
-        has_rows = number > 0 or bool(days)  # the first level aggregates days
-        trees = {item.name: parse(item.expression) for item in level if has_rows}
-        found = dict.fromkeys((item.name for item in level), None)
-        found |= {name: value(tree, row | done, days) for name, tree in trees.items()}
+        found = {
+            item.name: value(parse(item.expression), row | done, rows[item.rows])
+            if number > 0 or rows[item.rows]  # the first level aggregates rows
+            else None
+            for item in level
+        }
         empty = {item.name: item.empty for item in level}
         done |= {name: empty[name] if x is None else x for name, x in found.items()}
     return done

@@ -119,20 +119,37 @@ def test_calibration_finds_slope_and_intercept() -> None:
     random = np.random.default_rng(0)
     raw = random.normal(0, 2, 50_000)
     label = (random.random(50_000) < models.sigmoid(-1 + 0.5 * raw)).astype(float)
-    found = models.fit_calibration(label, raw)
-    assert (found.slope, found.intercept) == (
-        pytest.approx(0.5, abs=0.03),
-        pytest.approx(-1, abs=0.04),
-    )
+    found = models.fit_calibration(label, raw[:, None])
+    assert found.weights == (pytest.approx(0.5, abs=0.03),)
+    assert found.intercept == pytest.approx(-1, abs=0.04)
+
+
+def test_calibration_believes_the_member_that_knows() -> None:
+    random = np.random.default_rng(0)
+    knows, guesses, contrary = random.normal(0, 1.5, (3, 20_000))
+    label = (random.random(20_000) < models.sigmoid(-1 + knows - contrary)).astype(float)
+    found = models.fit_calibration(label, np.column_stack([knows, guesses]))
+    assert found.weights[0] > 0.6
+    assert abs(found.weights[1]) < 0.05
+    without = models.fit_calibration(label, np.column_stack([knows, contrary]))
+    assert without.weights[0] > 0.6
+    assert without.weights[1] == 0
+
+
+def test_calibration_of_next_to_nothing_stays_near_the_mean() -> None:
+    raw = np.array([[0.1, -0.1], [0.2, 0.0], [-0.1, 0.3], [0.0, 0.1]])
+    found = models.fit_calibration(np.array([0.0, 1.0, 0.0, 1.0]), raw)
+    assert found.weights == pytest.approx((0.5, 0.5), abs=0.1)
 
 
 def test_calibration_never_turns_the_ranking_round() -> None:
     random = np.random.default_rng(0)
     raw = random.normal(5, 1, 5000)
     label = (random.random(5000) < models.sigmoid(4 - raw)).astype(float)
-    found = models.fit_calibration(label, raw)
-    assert found.slope > 0
-    assert models.sigmoid(found.intercept + found.slope * raw).mean() == pytest.approx(label.mean())
+    found = models.fit_calibration(label, raw[:, None])
+    assert found.weights[0] > 0
+    risk = models.sigmoid(models.calibrated(found, raw[:, None]))
+    assert risk.mean() == pytest.approx(label.mean())
 
 
 @pytest.mark.parametrize(

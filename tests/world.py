@@ -21,7 +21,7 @@ from churn.features import definitions, panel
 from churn.features.definitions import Feature, Vocabulary
 from churn.features.labels import Definition
 from churn.io.engine import opened, resources
-from churn.io.workspace import Workspace, arrow_schema
+from churn.io.workspace import Workspace, arrow_schema, weigh_texts
 from churn.settings import CONF, Settings, SourceSettings, feature_documents
 from churn.stages import rollup
 from churn.timeline import Arrival
@@ -34,8 +34,13 @@ VOCABULARY = Vocabulary(
     roles={"error": ["api_error"], "support": ["ticket"], "payment_failed": ["card_declined"]},
     available=definitions.NEEDS,
     static={"country": "category", "size": "number"},
+    topics={
+        "terms": ["broken", "thanks"],
+        "idf": [1.0, 2.0],
+        "components": [[1.0, 0.0], [0.6, 0.8]],
+    },
 )
-"""Two chosen event types, one of each role, and everything else a log can have."""
+"""Two chosen event types, one of each role, two topics, and everything else a log can have."""
 
 FEATURES = definitions.expand(feature_documents(Settings()), VOCABULARY)
 """Every feature of the default configuration, in that vocabulary."""
@@ -141,6 +146,7 @@ def by_engine(place: Path, question: Question) -> dict[tuple[date, str], Row]:
     workspace = Workspace(place)
     usage = workspace.usage_facts()
     with opened(resources(Settings().engine), workspace.usage()) as engine:
+        weigh_texts(engine, question.vocabulary)
         statement = statement_of(
             question, tuple(usage["event_types"]), usage["has_customer_versions"]
         )

@@ -138,6 +138,24 @@ DAILY = Table(
     ("customer_id", "day"),
 )
 
+PLACES_AT_ONCE = 8
+
+
+def kept_places(n_event_types: int) -> tuple[str, ...]:
+    """The places that a roll-up of so many event types writes: the next multiple of eight.
+
+    Columns of zeros cost a third of the roll-up; a width that changed with every new event type
+    would have every month rolled up again.
+    """
+    return PLACES[: max(1, -(-n_event_types // PLACES_AT_ONCE)) * PLACES_AT_ONCE]
+
+
+def kept(table: Table, *, n_event_types: int) -> list[str]:
+    """The columns of `DAILY` or `LATE` that a roll-up of so many event types writes."""
+    left_out = set(PLACES) - set(kept_places(n_event_types))
+    return [name for name in table.columns if name not in left_out]
+
+
 LATE = Table(
     "customer, day, known_on: for each customer-day with a late row, all its rows by the first "
     "snapshot that knows them",
@@ -151,6 +169,18 @@ LATE = Table(
         }
     ),
     ("customer_id", "day", "known_on"),
+)
+
+TEXTS = Table(
+    "customer, day, known_on, text: the messages of event types that carry some (rollup.texts)",
+    _columns("""
+        customer_id VARCHAR
+        day DATE
+        known_on DATE
+        text VARCHAR
+        n BIGINT
+    """),
+    ("customer_id", "day", "known_on", "text"),
 )
 
 SCORES = Table(

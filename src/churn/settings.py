@@ -89,9 +89,13 @@ FORMATS = ["auto", "parquet", "csv", "jsonl", "access_log", "error_log"]
 
 @dataclass
 class RollupSettings:
-    """`max_rejected_share`: more refused rows than this in one file refuse the file."""
+    """`max_rejected_share`: more refused rows than this in one file refuse the file.
+
+    `texts` is a regular expression over event names: whose `text` is a message of the customer.
+    """
 
     max_rejected_share: float = 0.001
+    texts: str = "ticket|support|complain|review|feedback|survey"
 
     def __post_init__(self) -> None:
         _between("rollup.max_rejected_share", self.max_rejected_share, 0, 1)
@@ -108,6 +112,7 @@ class FeatureSettings:
     lookback_days: int = 365
     windows: list[int] = field(default_factory=lambda: [7, 14, 28, 56, 84, 182])
     n_event_types: int = 20
+    n_topics: int = 16
     roles: dict[str, str] = field(default_factory=dict)
     without: list[str] = field(default_factory=list)
     more: list[str] = field(default_factory=list)
@@ -115,6 +120,7 @@ class FeatureSettings:
     def __post_init__(self) -> None:
         _between("features.lookback_days", self.lookback_days, 14, 3650)
         _between("features.n_event_types", self.n_event_types, 0, 62)
+        _between("features.n_topics", self.n_topics, 0, 100)
         for days in self.windows:
             _between(
                 "features.windows, within features.lookback_days,", days, 1, self.lookback_days

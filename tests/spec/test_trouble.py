@@ -51,6 +51,34 @@ ROWS = {
     "n_error_burst_days_182d": {"ann": 5, "bob": 0, "cid": 1},
     "error_burst_recency_days": {"ann": 1, "bob": None, "cid": 2},
     "errors_per_event_84d": {"ann": 9 / (20 + 32 + 1), "bob": 0, "cid": 0},
+    "n_errors_fading_91d": {
+        "ann": (3 * 91 + 85 + 84 + 77 + 2 * 63 + 35 + 7) / 91,
+        "bob": 0,
+        "cid": 90 / 91,
+    },
+    "n_errors_fading_182d": {
+        "ann": (3 * 182 + 176 + 175 + 168 + 2 * 154 + 126 + 98) / 182,
+        "bob": 0,
+        "cid": 181 / 182,
+    },
+    "n_errors_fading_364d": {
+        "ann": (3 * 364 + 358 + 357 + 350 + 2 * 336 + 308 + 280) / 364,
+        "bob": 0,
+        "cid": 363 / 364,
+    },
+    "n_burst_errors_fading_91d": {
+        "ann": (3 * 91 + 84 + 77 + 35 + 7) / 91,
+        "bob": 0,
+        "cid": 90 / 91,
+    },
+    "n_burst_errors_fading_182d": {
+        "ann": (3 * 182 + 175 + 168 + 126 + 98) / 182,
+        "bob": 0,
+        "cid": 181 / 182,
+    },
+    "n_support_fading_91d": {"ann": 0, "bob": (64 + 63 + 36 + 35 + 7) / 91, "cid": 0},
+    "n_support_fading_182d": {"ann": 0, "bob": (155 + 154 + 127 + 126 + 98) / 182, "cid": 0},
+    "n_support_fading_364d": {"ann": 0, "bob": (337 + 336 + 309 + 308 + 280) / 364, "cid": 0},
 }
 
 

@@ -17,6 +17,7 @@ from sqlglot.errors import SqlglotError
 
 from churn.contracts import MASKS, SUMS
 from churn.errors import ConfigurationError, nearest
+from churn.features import topics
 
 DAY_COLUMNS = (*SUMS, *MASKS, "age_days", "gap_days", "weekday", "n_use", "n_qualifying")
 """What an aggregate may read, one row per day with a known event: `age_days` 1 is the day before
@@ -38,7 +39,11 @@ CUSTOMER_COLUMNS = (
 """What a definition without an aggregate may read beside other features, one row per customer (`its_`: facts
 of the customer as known at the snapshot)."""
 
-NEEDS = ("people", "value", "negative", "subscriptions", "terms", "contacts", "signed_up")
+TEXT_COLUMNS = ("n", "age_days")
+"""What an aggregate `from: texts` may read beside the topics, one row per day and message: `n` times
+it was written."""
+
+NEEDS = ("people", "value", "negative", "subscriptions", "terms", "contacts", "signed_up", "topics")
 """What a log may lack; definitions that need it are left out then. Roles can be needed too."""
 
 _NODES = (
@@ -59,7 +64,8 @@ class Feature:
     `expression` is SQL over one customer's days or, without an aggregate, over columns and other
     features of the customer. `sentence` documents it, `unit` is what it counts in, `family` the
     group in which correlated features speak once, `kind` is number or category. `empty` is its
-    value where the expression finds nothing (None: missing).
+    value where the expression finds nothing (None: missing). `rows` is what an aggregate looks at:
+    days, or texts.
     """
 
     name: str
@@ -69,6 +75,7 @@ class Feature:
     expression: str
     kind: str = "number"
     empty: float | None = None
+    rows: str = "days"
 
     @property
     def is_aggregate(self) -> bool:
@@ -84,7 +91,8 @@ class Vocabulary:
     """What is known about a training period, chosen there and kept with the model.
 
     `event_types` are the chosen ones, `roles` the event types of each role, `available` what the
-    log has of `NEEDS`, `static` the attributes with their kind. Nothing here depends on where the
+    log has of `NEEDS`, `static` the attributes with their kind, `topics` what its messages speak of
+    (`features.topics`). Nothing here depends on where the
     roll-up keeps an event type, so an event type first seen later, or never again, breaks nothing.
     """
 
@@ -93,6 +101,12 @@ class Vocabulary:
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     available: Sequence[str] = ()
     static: Mapping[str, str] = field(default_factory=dict)
+    topics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text_columns(self) -> list[str]:
+        known = topics.from_spec(self.topics)
+        return [*TEXT_COLUMNS, *(topics.column(place) for place in range(known.n if known else 0))]
 
     @property
     def day_columns(self) -> list[str]:
@@ -192,7 +206,8 @@ def _entries(file: str, text: str) -> Iterable[tuple[str, int, dict[str, Any]]]:
         yield document["family"], position.start_mark.line + 1, entry
 
 
-_PARTS = ["name", "sentence", "unit", "expression", "kind", "empty", "for", "needs"]
+_PARTS = ["name", "sentence", "unit", "expression", "kind", "empty", "for", "needs", "from"]
+_ROWS = ["days", "texts"]
 
 
 def _is_available(entry: dict[str, Any], vocabulary: Vocabulary, file: str, line: int) -> bool:
@@ -232,8 +247,13 @@ def _instances(
                 f"one of: {', '.join(words) or 'no placeholder'}",
             ) from error
         check_expression(file, line, texts["expression"])
+        rows = str(entry.get("from", "days"))
+        if rows not in _ROWS:
+            raise _refusal(file, line, f"from: {rows}", nearest(rows, _ROWS))
         kind = str(entry.get("kind", words.get("kind", "number")))
-        instances.append(Feature(**texts, family=family, kind=kind, empty=entry.get("empty")))
+        instances.append(
+            Feature(**texts, family=family, kind=kind, empty=entry.get("empty"), rows=rows)
+        )
     return instances
 
 
@@ -254,7 +274,19 @@ def _choices(
             {key: name, "attribute": attribute_column(name), "kind": kind}
             for name, kind in vocabulary.static.items()
         ]
-    raise _refusal(file, line, f"for {key}: {what}", "windows, event_types, static or a list")
+    if what == "topics":
+        known = topics.from_spec(vocabulary.topics)
+        return (
+            []
+            if known is None
+            else [
+                {key: place, "topic": topics.column(place), "terms": topics.shown(known, place)}
+                for place in range(known.n)
+            ]
+        )
+    raise _refusal(
+        file, line, f"for {key}: {what}", "windows, event_types, static, topics or a list"
+    )
 
 
 def check_expression(file: str, line: int, expression: str) -> None:
@@ -278,10 +310,9 @@ def _check_columns(features: Sequence[Feature], vocabulary: Vocabulary) -> None:
     for feature in features:
         if names.count(feature.name) > 1:
             raise _unusable(feature, "a name that stands twice", "a name of its own")
+        read = {"days": vocabulary.day_columns, "texts": vocabulary.text_columns}
         known = (
-            vocabulary.day_columns
-            if feature.is_aggregate
-            else [*vocabulary.customer_columns, *names]
+            read[feature.rows] if feature.is_aggregate else [*vocabulary.customer_columns, *names]
         )
         for column in sorted(feature.columns()):
             if column not in known:

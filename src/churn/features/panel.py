@@ -1,7 +1,7 @@
 """Feature definitions and daily roll-up → one statement → one row per snapshot and customer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -55,13 +55,15 @@ def roles(patterns: Mapping[str, str], event_types: Sequence[str]) -> dict[str, 
     return {role: events for role, events in found.items() if events}
 
 
-def inventory(*, known_on: date, first: date, known_before: datetime) -> exp.Expr:
+def inventory(
+    places: Iterable[str], *, known_on: date, first: date, known_before: datetime
+) -> exp.Expr:
     """What a log had in the days from `first` before `known_on`, as known then: one row.
 
-    How many customer-days have each place of the roll-up, a value, a refund, a person, and how many
+    How many customer-days have each of `places`, a value, a refund, a person, and how many
     rows of the side tables there were. Chosen from this, a model never depends on what came later.
     """
-    counted = (*PLACES, "n_value", "n_negative", "people_mask")
+    counted = (*places, "n_value", "n_negative", "people_mask")
     counts = ", ".join(f"COUNT(CASE WHEN {name} <> 0 THEN 1 END) AS {name}" for name in counted)
     columns, known, cut = (
         ", ".join(counted),
@@ -119,6 +121,20 @@ def vocabulary(
     )
 
 
+def messages(*, known_on: date) -> exp.Expr:
+    """What customers had written by a date, once per customer and text: customer_id, text."""
+    known = _date(known_on)
+    return _sql(f"""
+        SELECT DISTINCT customer_id, text FROM texts WHERE known_on <= {known} AND day < {known}
+        ORDER BY customer_id, text
+    """)
+
+
+def distinct_texts() -> exp.Expr:
+    """Every text once (`text`)."""
+    return _sql("SELECT DISTINCT text FROM texts ORDER BY text")
+
+
 def usable_snapshots(
     snapshots: Sequence[date], *, first_day: date, min_history_days: int
 ) -> list[date]:
@@ -135,8 +151,16 @@ def statement(plan: Plan) -> exp.Expr:
     ctes = {
         "snapshot": _snapshots(plan),
         "moment": "SELECT snapshot, known_before FROM snapshot",
-        "days": as_known(_day_columns(plan), use=use(plan.vocabulary)),
+        "days": as_known(
+            _day_columns(plan),
+            first=min(plan.snapshots) - timedelta(days=plan.lookback_days),
+            use=use(plan.vocabulary),
+            with_gaps=any("gap_days" in item.columns() for item in _from(plan, "days")),
+        ),
         "usage": _usage(plan),
+        **(
+            {"messages": _messages(plan), "written": _written(plan)} if _from(plan, "texts") else {}
+        ),
         "versions": labels.subscription_versions(
             known="m.known_before", seen="m.snapshot", columns="m.snapshot"
         ),
@@ -203,7 +227,7 @@ def use(vocabulary: Vocabulary) -> str:
 
 def _day_columns(plan: Plan) -> dict[str, str]:
     """The columns of `days` that the features read, by name; roles and qualifying are sums."""
-    wanted = {column for item in plan.features if item.is_aggregate for column in item.columns()}
+    wanted = {column for item in _from(plan, "days") for column in item.columns()}
     sums = {
         name: " + ".join(plan.all_places[event] for event in events if event in plan.all_places)
         or "n * 0"
@@ -233,16 +257,51 @@ def qualifying(definition: labels.Definition, all_places: Mapping[str, str]) -> 
 def _usage(plan: Plan) -> str:
     """One row per snapshot and customer with a day in the lookback; all aggregates in one pass."""
     weekday = f"(DATE_DIFF('day', DATE '1970-01-01', day) + {EPOCH_MONDAY_SHIFT}) % 7 AS weekday"
-    aggregates = ", ".join(
-        f'CAST({item.expression} AS {_type(item)}) AS "{item.name}"'
-        for item in levels(plan.features)[0]
-    )
+    aggregates = _aggregates(_from(plan, "days"))
     active = f"SUM(CASE WHEN age_days <= {plan.definition.active_days} THEN n_qualifying END)"
     return f"""
         SELECT snapshot, customer_id, {aggregates + "," if aggregates else ""}
                COALESCE({active}, 0) AS n_qualifying_active
         FROM (SELECT *, {weekday} FROM days) AS d GROUP BY snapshot, customer_id
     """
+
+
+def _from(plan: Plan, rows: str) -> list[Feature]:
+    """The features that aggregate these rows."""
+    return [item for item in plan.features if item.is_aggregate and item.rows == rows]
+
+
+def _aggregates(features: Sequence[Feature]) -> str:
+    return ", ".join(
+        f'CAST({item.expression} AS {_type(item)}) AS "{item.name}"' for item in features
+    )
+
+
+def _messages(plan: Plan) -> str:
+    """One row per snapshot and message of the lookback that was known then, with its topics.
+
+    Reads `texts` and `text_weights` (text, topic_0 …, see `features.topics`).
+    """
+    counted = ", ".join(
+        f"m.n * w.{name} AS {name}" for name in plan.vocabulary.text_columns if "topic" in name
+    )
+    return f"""
+        SELECT m.snapshot, m.customer_id, m.age_days, m.n, {counted}
+        FROM (
+            SELECT s.snapshot, t.customer_id, DATE_DIFF('day', t.day, s.snapshot) AS age_days,
+                   t.text, CAST(SUM(t.n) AS BIGINT) AS n
+            FROM texts AS t JOIN snapshot AS s
+            ON t.day < s.snapshot AND t.day >= s.first_day AND t.known_on <= s.snapshot
+            GROUP BY s.snapshot, t.customer_id, t.day, t.text
+        ) AS m JOIN text_weights AS w ON w.text = m.text
+    """
+
+
+def _written(plan: Plan) -> str:
+    aggregates = _aggregates(_from(plan, "texts"))
+    return (
+        f"SELECT snapshot, customer_id, {aggregates} FROM messages GROUP BY snapshot, customer_id"
+    )
 
 
 def _settled(plan: Plan) -> str:
@@ -319,9 +378,15 @@ def _attributes(plan: Plan) -> str:
 
 def _joined(plan: Plan) -> str:
     """The population with its usage, contract, attributes, contacts and label."""
+    aliases = {"days": "u", "texts": "w"}
     aggregates = "".join(
-        f', {_filled(item, _quoted("u", item))} AS "{item.name}"'
+        f', {_filled(item, _quoted(aliases[item.rows], item))} AS "{item.name}"'
         for item in levels(plan.features)[0]
+    )
+    written = (
+        "LEFT JOIN written AS w ON w.snapshot = p.snapshot AND w.customer_id = p.customer_id"
+        if _from(plan, "texts")
+        else ""
     )
     attributes = "".join(
         f', CAST(a."{name}" AS {"VARCHAR" if kind == "category" else "DOUBLE"}) AS {attribute_column(name)}'
@@ -342,6 +407,7 @@ def _joined(plan: Plan) -> str:
             {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
+        {written}
         LEFT JOIN first_events AS f ON f.snapshot = p.snapshot AND f.customer_id = p.customer_id
         LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id

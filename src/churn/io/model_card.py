@@ -24,7 +24,6 @@ NO_FIGURES = (
 def text(version: str, record: Mapping[str, Any], *, churn: Mapping[str, Any]) -> str:
     """The card of one model from its record; the same model gives the same text."""
     snapshots = record["training_snapshots"]
-    slope, intercept = record["calibration"]["slope"], record["calibration"]["intercept"]
     learnt_from = [
         f"{len(snapshots)} snapshots from {snapshots[0]} to {snapshots[-1]}",
         f"{record['n_rows']:,} rows, {record['base_rate']:.2%} churned",
@@ -32,8 +31,7 @@ def text(version: str, record: Mapping[str, Any], *, churn: Mapping[str, Any]) -
     ]
     parts = [
         f"# Churn model {version}",
-        f"Recipe: {record['recipe']['model']}. Calibration of the log-odds: "
-        + f"slope {slope:.3f}, intercept {intercept:.3f}.",
+        _recipe(record),
         "## What counts as churn\n\n" + _bullets(f"{k}: {v}" for k, v in churn.items()),
         "## What it learnt from\n\n" + _bullets(learnt_from),
         "## How well it did on later snapshots\n\n" + figures(record),
@@ -42,6 +40,17 @@ def text(version: str, record: Mapping[str, Any], *, churn: Mapping[str, Any]) -
         meanings = _bullets(f"{name}: {unit}" for name, unit in metrics.UNITS.items())
         parts.append("## What the figures mean\n\n" + meanings)
     return "\n\n".join(parts) + "\n"
+
+
+def _recipe(record: Mapping[str, Any]) -> str:
+    """What was fitted, and how much calibration believes each part of it."""
+    kind, calibration = record["recipe"]["model"], record["calibration"]
+    parts = {"blend": ("trees", "regression"), "lightgbm": ("trees",), "logistic": ("regression",)}
+    terms = [
+        f"{weight:.3f} × {part}"
+        for part, weight in zip(parts[kind], calibration["weights"], strict=True)
+    ]
+    return f"Recipe: {kind}. Log-odds = {calibration['intercept']:.3f} + {' + '.join(terms)}."
 
 
 def figures(record: Mapping[str, Any]) -> str:

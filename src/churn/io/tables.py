@@ -116,8 +116,10 @@ def parts(folder: Path, *, made_by: str) -> dict[str, Path]:
     return verified
 
 
-def read(folder: Path, *, made_by: str, part: str | None = None) -> pd.DataFrame:
-    """The table at `folder` as a DataFrame: all its parts in order, or one."""
+def read(
+    folder: Path, *, made_by: str, part: str | None = None, columns: list[str] | None = None
+) -> pd.DataFrame:
+    """The table at `folder` as a DataFrame: all its parts in order, or one; all columns, or some."""
     files = parts(folder, made_by=made_by)
     if part is not None and part not in files:
         raise ConfigurationError(
@@ -128,7 +130,7 @@ def read(folder: Path, *, made_by: str, part: str | None = None) -> pd.DataFrame
         )
     chosen = [files[part]] if part is not None else list(files.values())
     return pa.concat_tables(
-        [pq.read_table(path) for path in chosen], promote_options="default"
+        [pq.read_table(path, columns=columns) for path in chosen], promote_options="default"
     ).to_pandas()
 
 

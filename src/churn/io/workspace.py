@@ -9,8 +9,10 @@ import pandas as pd
 import pyarrow as pa
 
 from churn import contracts
+from churn.features import panel, topics
+from churn.features.definitions import Vocabulary
 from churn.io import tables
-from churn.io.engine import Relation
+from churn.io.engine import Engine, Relation
 from churn.retention import listing, ranking
 from churn.timeline import Arrival
 
@@ -41,7 +43,7 @@ class Workspace:
     def usage(self) -> dict[str, Relation]:
         """The tables that a panel is built from, by the name that statements use."""
         relations: dict[str, Relation] = {}
-        for name in ("daily", "late", *SIDES):
+        for name in ("daily", "late", "texts", *SIDES):
             relations[name] = list(tables.parts(self.folder(name), made_by="rollup").values())
         return relations
 
@@ -95,6 +97,16 @@ class Workspace:
         rows["customer_name"] = rows["customer_id"].map(people["customer_name"])
         rows["currency"] = rows["customer_id"].map(terms["currency"])
         return ranking.ranked(rows, policy=policy, horizon_days=horizon_days)
+
+
+def weigh_texts(engine: Engine, vocabulary: Vocabulary) -> None:
+    """Bind `text_weights`: how much each text of `texts` speaks of the topics of `vocabulary`."""
+    known = topics.from_spec(vocabulary.topics)
+    if known is None:
+        return
+    written = engine.table(panel.distinct_texts())["text"].to_pylist()
+    weights = topics.weights(known, written)
+    engine.bind("text_weights", pa.Table.from_pandas(weights, preserve_index=False))
 
 
 def _newest(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from churn.features.definitions import Feature
 from churn.learning import models
-from churn.learning.models import Array, Calibration, Recipe
+from churn.learning.models import Array, Recipe
 
 Predict = Callable[[pd.DataFrame], Array]
 
@@ -76,13 +76,13 @@ def rule_score(rule: Rule, frame: pd.DataFrame) -> Array:
 def _fit_rule(rule: Rule, rows: pd.DataFrame) -> Baseline:
     """A rule only ranks; a sigmoid fitted on the training rows gives it probabilities."""
     label = rows["label"].to_numpy(dtype=float)
-    fitted: Calibration = models.fit_calibration(label, rule_score(rule, rows))
+    fitted = models.fit_calibration(label, rule_score(rule, rows)[:, None])
 
     def score(frame: pd.DataFrame) -> Array:
         return rule_score(rule, frame)
 
     def risk(frame: pd.DataFrame) -> Array:
-        return models.sigmoid(fitted.intercept + fitted.slope * score(frame))
+        return models.sigmoid(models.calibrated(fitted, score(frame)[:, None]))
 
     return Baseline(rule.name, score, risk)
 

@@ -1,7 +1,7 @@
 """Panel → a calibrated model, and the one function that predicts in training and in scoring.
 
-A model is the mean of the log-odds of its members (regularised LightGBM, logistic regression on
-log-scaled features), passed through a sigmoid of two numbers.
+A model adds up the log-odds of its members (regularised LightGBM, logistic regression on log-scaled
+features), each with the weight that calibration found for it, and passes them through a sigmoid.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from churn.errors import HeldBackError
 from churn.features.definitions import Feature
@@ -24,6 +25,8 @@ MIN_CHURNED = 20
 """Fewer churned (or staying) training rows than this teach nothing that would hold."""
 
 CHUNK_ROWS = 50_000
+
+_MEMBERS = {"blend": ("trees", "line"), "lightgbm": ("trees",), "logistic": ("line",)}
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,15 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Calibration:
-    """log-odds = `intercept` + `slope` × raw log-odds."""
+    """log-odds = `intercept` + the members' raw log-odds, each times its weight."""
 
-    slope: float = 1.0
+    weights: tuple[float, ...]
     intercept: float = 0.0
+
+    @classmethod
+    def equal(cls, n_members: int) -> "Calibration":
+        """The mean of the members, as they are."""
+        return cls((1 / n_members,) * n_members)
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,15 @@ def predict(model: Model, frame: pd.DataFrame) -> Array:
 
 def log_odds(model: Model, frame: pd.DataFrame) -> Array:
     """Calibrated log-odds of churn, one per row."""
-    raw = _raw(model, columns.matrix(model.columns, frame))
-    return model.calibration.intercept + model.calibration.slope * raw
+    return calibrated(model.calibration, _raw(model, columns.matrix(model.columns, frame)))
+
+
+def calibrated(calibration: Calibration, raw: Array) -> Array:
+    """Calibrated log-odds of `raw` (rows × members)."""
+    total = np.full(len(raw), calibration.intercept)
+    for place, weight in enumerate(calibration.weights):
+        total += weight * raw[:, place]
+    return total
 
 
 def sigmoid(values: Array) -> Array:
@@ -141,46 +156,59 @@ def from_spec(text: str, spec: Mapping[str, Any]) -> Model:
         columns.from_spec(spec["columns"]),
         lgb.Booster(model_str=text) if spec["has_trees"] else None,
         linear.from_spec(spec["logistic"]) if spec["logistic"] else None,
-        Calibration(**spec["calibration"]),
+        Calibration(tuple(spec["calibration"]["weights"]), spec["calibration"]["intercept"]),
     )
 
 
 def fit_calibration(label: Array, raw: Array) -> Calibration:
-    """Slope and intercept by maximum likelihood (Platt 1999), by Newton's method.
+    """Weights and intercept by maximum likelihood, from `raw` (rows × members), by Newton's method.
 
-    One observation's worth of prior holds the slope near 1, which matters only when there is
-    next to nothing to learn from. A slope that is not positive would turn the ranking round: then
-    only the intercept is fitted.
+    With one member this is Platt's sigmoid (1999), with two the stacking of Wolpert (1992): how much
+    either is believed is learnt from rows that neither has seen. One observation's worth of prior
+    holds the weights near those of the mean, which matters only when there is next to nothing to
+    learn from. A member whose weight is not positive is left out, since believing its contrary would
+    turn its ranking round; if none is left only the intercept is fitted.
     """
-    found = _newton(label, raw, is_slope_free=True)
-    return found if found.slope > 0 else _newton(label, raw, is_slope_free=False)
+    n_members = raw.shape[1]
+    believed = list(range(n_members))
+    while believed:
+        found = _newton(label, raw[:, believed])
+        kept = [k for k, weight in zip(believed, found.weights, strict=True) if weight > 0]
+        if kept == believed:
+            weights = dict(zip(believed, found.weights, strict=True))
+            return Calibration(
+                tuple(weights.get(k, 0.0) for k in range(n_members)), found.intercept
+            )
+        believed = kept
+    mean = Calibration.equal(n_members)
+    shift = _newton(label, calibrated(mean, raw)[:, None], stiffness=1e12)
+    return replace(mean, intercept=shift.intercept)
 
 
-def _newton(label: Array, raw: Array, *, is_slope_free: bool) -> Calibration:
+def _newton(label: Array, raw: Array, *, stiffness: float = 1.0) -> Calibration:
     """Newton's method with step halving: without it a start far off the mark oscillates."""
-    stiffness = np.array([1e-6, 1.0 if is_slope_free else 1e12])
-    start = np.array([0.0, 1.0])
+    design = np.column_stack([np.ones(len(raw)), raw])
+    start = np.array([0.0, *Calibration.equal(raw.shape[1]).weights])
+    stiff = np.array([1e-6, *[stiffness] * raw.shape[1]])
 
     def loss(beta: Array) -> float:
-        z = beta[0] + beta[1] * raw
+        z = design @ beta
         misfit = (np.logaddexp(0, z) - label * z).sum()
-        return float(misfit + 0.5 * (stiffness * (beta - start) ** 2).sum())
+        return float(misfit + 0.5 * (stiff * (beta - start) ** 2).sum())
 
     beta = start
-    for _ in range(100):
-        p = sigmoid(beta[0] + beta[1] * raw)
-        w = p * (1 - p)
-        pull = stiffness * (beta - start)
-        gradient = np.array([(p - label).sum(), ((p - label) * raw).sum()]) + pull
-        cross = (w * raw).sum()
-        hessian = np.array([[w.sum(), cross], [cross, (w * raw * raw).sum()]]) + np.diag(stiffness)
-        step = np.linalg.solve(hessian, gradient)
-        while loss(beta - step) > loss(beta) and np.abs(step).max() > 1e-9:
-            step = step / 2
-        beta = beta - step
-        if np.abs(step).max() < 1e-9:
-            break
-    return Calibration(slope=float(beta[1]), intercept=float(beta[0]))
+    with threadpool_limits(limits=1, user_api="blas"):
+        for _ in range(100):
+            p = sigmoid(design @ beta)
+            gradient = design.T @ (p - label) + stiff * (beta - start)
+            hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(stiff)
+            step = np.linalg.solve(hessian, gradient)
+            while loss(beta - step) > loss(beta) and np.abs(step).max() > 1e-9:
+                step = step / 2
+            beta = beta - step
+            if np.abs(step).max() < 1e-9:
+                break
+    return Calibration(tuple(beta[1:].tolist()), float(beta[0]))
 
 
 def _cross_fitted(
@@ -195,31 +223,31 @@ def _cross_fitted(
     .826-.831 for held-out snapshots, and predicted / actual 9 % off against 15-18 %. The latest
     1 to 4 snapshots alone were worse than all 12: churn swings back more often than it trends.
     """
+    n_members = len(_MEMBERS[recipe.model])
     if recipe.n_folds < 2:
-        return Calibration()
+        return Calibration.equal(n_members)
     fold = splits.fold_of(rows["customer_id"], n_folds=recipe.n_folds, seed=recipe.seed)
     recent = sorted(rows["snapshot"].unique())[-recipe.n_calibration_snapshots :]
     is_recent = rows["snapshot"].isin(recent).to_numpy()
     label = rows["label"].to_numpy(dtype=float)
-    raw = np.full(len(rows), np.nan)
+    raw = np.full((len(rows), n_members), np.nan)
     for k in range(recipe.n_folds):
         mine = (fold == k) & is_recent
         others = fold != k
         if mine.any() and len(np.unique(label[others])) == 2:
             model = _fit_members(known, values[others], label[others], recipe=recipe)
             raw[mine] = _raw(model, values[mine])
-    scored = ~np.isnan(raw)
+    scored = ~np.isnan(raw).any(axis=1)
     return fit_calibration(label[scored], raw[scored])
 
 
 def _fit_members(known: Sequence[Column], values: Array, label: Array, *, recipe: Recipe) -> Model:
-    trees = recipe.model in ("blend", "lightgbm")
-    line = recipe.model in ("blend", "logistic")
+    members = _MEMBERS[recipe.model]
     return Model(
         tuple(known),
-        _fit_booster(known, values, label, recipe=recipe) if trees else None,
-        linear.fit(known, values, label, c=recipe.logistic_c) if line else None,
-        Calibration(),
+        _fit_booster(known, values, label, recipe=recipe) if "trees" in members else None,
+        linear.fit(known, values, label, c=recipe.logistic_c) if "line" in members else None,
+        Calibration.equal(len(members)),
     )
 
 
@@ -259,13 +287,15 @@ def _text(booster: lgb.Booster) -> str:
 
 
 def _raw(model: Model, values: Array) -> Array:
-    """Mean of the members' log-odds, in chunks of rows to bound memory."""
-    total = np.zeros(len(values))
+    """The members' log-odds (rows × members, trees first), in chunks of rows to bound memory."""
+    raw = np.zeros((len(values), model.members))
     for first in range(0, len(values), CHUNK_ROWS):
         rows = slice(first, first + CHUNK_ROWS)
+        place = 0
         if model.booster is not None:
-            total[rows] += np.asarray(model.booster.predict(values[rows], raw_score=True))
+            raw[rows, place] = model.booster.predict(values[rows], raw_score=True)
+            place += 1
         if model.logistic is not None:
             terms = linear.added(model.logistic, values[rows])
-            total[rows] += model.logistic.intercept + terms.sum(axis=1)
-    return total / model.members
+            raw[rows, place] = model.logistic.intercept + terms.sum(axis=1)
+    return raw

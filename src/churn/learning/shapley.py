@@ -18,16 +18,15 @@ def contributions(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
 
     A row's columns sum to `models.log_odds` (within 1e-9). Trees: exact path-dependent Shapley
     values (Lundberg et al. 2018, LightGBM's own); logistic regression: term minus its mean over
-    the training rows, the exact Shapley value of a sum. Both are averaged as the scores are and
-    scaled by the calibration's slope; its intercept goes to `base`.
+    the training rows, the exact Shapley value of a sum. Both are added with the calibration's
+    weights, as the scores are; its intercept goes to `base`.
     """
     values = columns.matrix(model.columns, frame)
     names = [c.name for c in model.columns]
     total = np.zeros((len(values), len(names) + 1))
     for first in range(0, len(values), CHUNK_ROWS):
         rows = slice(first, first + CHUNK_ROWS)
-        total[rows] = _raw_contributions(model, values[rows])
-    total *= model.calibration.slope
+        total[rows] = _weighted_contributions(model, values[rows])
     total[:, -1] += model.calibration.intercept
     return pd.DataFrame(total, columns=[*names, BASE], index=frame.index)
 
@@ -43,13 +42,17 @@ def by_family(contributions: pd.DataFrame, features: Sequence[Feature]) -> pd.Da
     return pd.DataFrame({family: contributions[members[family]].sum(axis=1) for family in families})
 
 
-def _raw_contributions(model: Model, values: Array) -> Array:
-    """Mean of the members' contributions before calibration; the last column is the base."""
+def _weighted_contributions(model: Model, values: Array) -> Array:
+    """The members' contributions times their weights; the last column is the base."""
     total = np.zeros((len(values), values.shape[1] + 1))
-    if model.booster is not None and len(values):
-        total += np.asarray(model.booster.predict(values, pred_contrib=True))
+    weights = iter(model.calibration.weights)
+    if model.booster is not None:
+        weight = next(weights)
+        if len(values):
+            total += weight * np.asarray(model.booster.predict(values, pred_contrib=True))
     if model.logistic is not None:
+        weight = next(weights)
         centres = np.array([term.centre for term in model.logistic.terms])
-        total[:, :-1] += linear.added(model.logistic, values) - centres
-        total[:, -1] += model.logistic.intercept + centres.sum()
-    return total / model.members
+        total[:, :-1] += weight * (linear.added(model.logistic, values) - centres)
+        total[:, -1] += weight * (model.logistic.intercept + centres.sum())
+    return total

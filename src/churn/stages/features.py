@@ -3,15 +3,16 @@
 import hashlib
 import json
 import logging
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from churn.errors import HeldBackError
-from churn.features import definitions, panel
+from churn.features import definitions, panel, topics
 from churn.io import tables
 from churn.io.engine import Engine, opened, resources
-from churn.io.workspace import Workspace
+from churn.io.workspace import Workspace, weigh_texts
 from churn.settings import Settings, feature_documents
 from churn.timeline import training_snapshots
 
@@ -25,6 +26,7 @@ def run(settings: Settings) -> None:
     with opened(resources(settings.engine), workspace.usage()) as engine:
         snapshots = _snapshots(engine, settings, as_of)
         vocabulary = _vocabulary(engine, settings, as_of, snapshots[0], usage)
+        vocabulary = _with_topics(engine, settings, as_of, vocabulary)
         features = definitions.expand(
             feature_documents(settings), vocabulary, without=settings.features.without
         )
@@ -39,6 +41,7 @@ def run(settings: Settings) -> None:
             arrival=settings.arrival(as_of),
             has_customer_versions=usage["has_customer_versions"],
         )
+        weigh_texts(engine, vocabulary)
         folder = workspace.folder("panel")
         folder.mkdir(parents=True, exist_ok=True)
         with tables.staging(folder) as place:
@@ -83,17 +86,29 @@ def _vocabulary(
 ) -> definitions.Vocabulary:
     """Event types, roles and what else the log has, chosen from what was known at `as_of`."""
     cut = settings.arrival(as_of).cut(as_of)
-    found = engine.table(
-        panel.inventory(known_on=as_of, first=first, known_before=cut)
-    ).to_pylist()[0]
+    places = panel.places(usage["event_types"])
+    asked = panel.inventory(places.values(), known_on=as_of, first=first, known_before=cut)
     return panel.vocabulary(
-        found,
-        panel.places(usage["event_types"]),
+        engine.table(asked).to_pylist()[0],
+        places,
         windows=settings.features.windows,
         n_event_types=settings.features.n_event_types,
         patterns=settings.features.roles,
         static=settings.static(usage["attributes"], has_versions=usage["has_customer_versions"]),
     )
+
+
+def _with_topics(
+    engine: Engine, settings: Settings, as_of: date, known: definitions.Vocabulary
+) -> definitions.Vocabulary:
+    """What the messages speak of, learnt from those known at `as_of` (as event types are)."""
+    if not settings.features.n_topics or "text" in settings.features.without:
+        return known
+    written = engine.table(panel.messages(known_on=as_of)).to_pandas()
+    found = topics.fit(written, n_topics=settings.features.n_topics)
+    if found is None:
+        return known
+    return replace(known, topics=topics.to_spec(found), available=[*known.available, "topics"])
 
 
 def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
@@ -113,7 +128,8 @@ def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
 
 
 def _report(folder: Path, features: list[definitions.Feature]) -> None:
-    rows = tables.read(folder, made_by="features")[["snapshot", "label", "label_mature"]]
+    columns = ["snapshot", "label", "label_mature"]
+    rows = tables.read(folder, made_by="features", columns=columns)
     mature = rows[rows["label_mature"]]
     log.info(
         "panel: %s rows, %d snapshots, %d features in %d families; churn %.1f %% of %s mature rows",

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
 from churn.settings import Settings
-from churn.usage import daily
+from churn.usage import daily, texts
 
 log = logging.getLogger("churn")
 
@@ -39,7 +40,7 @@ def run(settings: Settings) -> None:
         resources=resources(settings.engine),
         max_rejected_share=settings.rollup.max_rejected_share,
     )
-    before = _before(workspace, intake)
+    before = _before(workspace, intake, settings.rollup.texts)
     touched = [
         month for month in intake.months if intake.months[month] != before["months"].get(month)
     ]
@@ -48,8 +49,16 @@ def run(settings: Settings) -> None:
         if touched:
             event_types, people = _numbered(engine, intake, touched, event_types, people)
         engine.bind("people", people)
-        parts = _month_files(engine, intake, workspace, touched, event_types)
+        if _width(event_types) != _width(before["event_types"]):
+            touched = list(intake.months)
+        queries = {
+            "daily": daily.daily(event_types=event_types, with_people=intake.has_user_id),
+            "late": daily.late(event_types=event_types, with_people=intake.has_user_id),
+            "texts": texts.texts(texts.speaking(settings.rollup.texts, event_types)),
+        }
+        parts = _month_files(engine, intake, workspace, touched, queries)
     facts = _facts(intake, event_types, sides, known_at=settings.known_at)
+    facts["texts"] = settings.rollup.texts
     _commit(workspace, intake, parts, facts)
     tables.write(workspace.folder("people"), {"people": people})
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
@@ -59,15 +68,18 @@ def run(settings: Settings) -> None:
     _report(intake, touched, facts)
 
 
-def _before(workspace: Workspace, intake: Intake) -> dict[str, Any]:
-    """What the last roll-up left; nothing where a month has gone or the columns are others."""
+def _width(event_types: Sequence[str]) -> int:
+    return len(contracts.kept_places(len(event_types)))
+
+
+def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
+    """What the last roll-up left; nothing where a month has gone or the tables are others."""
     fresh = {"months": {}, "event_types": [], "people": PEOPLE.empty_table()}
     if not tables.exists(workspace.folder("daily")):
         return fresh
     facts = workspace.usage_facts()
-    if set(facts["months"]) - set(intake.months) or facts.get("columns") != list(
-        contracts.DAILY.columns
-    ):
+    is_same = facts.get("columns") == list(contracts.DAILY.columns) and facts.get("texts") == texts
+    if set(facts["months"]) - set(intake.months) or not is_same:
         return fresh
     files = tables.parts(workspace.folder("people"), made_by="rollup")
     return {**facts, "people": pq.read_table(files["people"])}
@@ -95,14 +107,14 @@ def _numbered(
 
 
 def _month_files(
-    engine: Engine, intake: Intake, workspace: Workspace, touched: list[str], event_types: list[str]
+    engine: Engine,
+    intake: Intake,
+    workspace: Workspace,
+    touched: list[str],
+    queries: dict[str, Any],
 ) -> dict[str, dict[str, Path]]:
-    """Roll up each touched month into a finished file of `daily` and of `late`."""
-    written: dict[str, dict[str, Path]] = {"daily": {}, "late": {}}
-    queries = {
-        "daily": daily.daily(event_types=event_types, with_people=intake.has_user_id),
-        "late": daily.late(event_types=event_types, with_people=intake.has_user_id),
-    }
+    """Roll up each touched month into a finished file of every table of `queries`."""
+    written: dict[str, dict[str, Path]] = {name: {} for name in queries}
     for month in progress.watched(touched, what="rolling up months"):
         intake.bind(engine, month)
         for name, query in queries.items():
@@ -119,8 +131,8 @@ def _month_files(
 def _commit(
     workspace: Workspace, intake: Intake, parts: dict[str, dict[str, Path]], facts: dict[str, Any]
 ) -> None:
-    """Both tables anew from the months that stay and the months rolled up again; `daily` last."""
-    for name in ("late", "daily"):
+    """All tables anew from the months that stay and the months rolled up again; `daily` last."""
+    for name in ("texts", "late", "daily"):
         tables.commit(workspace.folder(name), parts[name], keep=list(intake.months), facts=facts)
 
 

@@ -14,7 +14,7 @@ from churn.features.labels import Definition
 from churn.io import bundle, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
-from churn.io.workspace import Workspace
+from churn.io.workspace import Workspace, weigh_texts
 from churn.learning import models
 from churn.settings import Settings
 
@@ -33,6 +33,7 @@ def run(settings: Settings) -> None:
     champion = bundle.load(settings.place, "champion")
     with opened(resources(settings.engine), workspace.usage()) as engine:
         plan = _plan(champion, settings, as_of, usage)
+        weigh_texts(engine, plan.vocabulary)
         features = engine.table(panel.statement(plan)).to_pandas()
     if features.empty:
         raise HeldBackError(

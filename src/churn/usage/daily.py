@@ -6,10 +6,11 @@ can be rebuilt as it was known and everybody else takes the fast path.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from sqlglot import exp, parse_one
 
-from churn.contracts import DAILY, LATE, MASKS, N_PLACES, PLACES, SUMS
+from churn.contracts import DAILY, LATE, MASKS, N_PLACES, SUMS, kept, kept_places
 
 
 def first_appearances() -> exp.Expr:
@@ -86,7 +87,7 @@ def daily(*, event_types: Sequence[str], with_people: bool) -> exp.Expr:
                MIN(known_on) AS first_known_on, MAX(known_on) AS last_known_on
         FROM ({_placed(event_types, with_people)}) AS placed GROUP BY customer_id, day
         """,
-        list(DAILY.columns),
+        kept(DAILY, n_event_types=len(event_types)),
         DAILY.order,
     )
 
@@ -104,19 +105,22 @@ def late(*, event_types: Sequence[str], with_people: bool) -> exp.Expr:
         ) AS received ON received.customer_id = placed.customer_id AND received.day = placed.day
         GROUP BY placed.customer_id, placed.day, placed.known_on
         """,
-        list(LATE.columns),
+        kept(LATE, n_event_types=len(event_types)),
         LATE.order,
     )
 
 
-def as_known(columns: Mapping[str, str], *, use: str = "n") -> str:
+def as_known(
+    columns: Mapping[str, str], *, first: date, use: str = "n", with_gaps: bool = True
+) -> str:
     """SQL for the days of every customer in the lookback of every snapshot, as known then.
 
     Reads `daily`, `late` and `snapshot` (snapshot, first_day); gives snapshot, customer_id, day,
     `age_days` (1 = the day before the snapshot), `n_use` (what counts as use, expression `use`),
     `gap_days` (since the day of use before, null where that lies before the lookback) and
     `columns`: name → expression over sums, or the name of a mask. One row per snapshot, customer
-    and day with a known event.
+    and day with a known event. `first` is the first day of any lookback; without `with_gaps` there is
+    no `gap_days`, which costs a sort of everything.
 
     A pair of snapshot and customer whose lookback holds a row not yet known is rebuilt from `late`;
     all others read totals, whose gap to the day before is computed once before the join.
@@ -133,13 +137,21 @@ def as_known(columns: Mapping[str, str], *, use: str = "n") -> str:
         for name in raw
     )
     taken = ", ".join(f"d.{name}" for name in raw)
+    before = (
+        (_last_use(use, "customer_id"), _last_use(use, "snapshot, customer_id"))
+        if with_gaps
+        else ("CAST(NULL AS DATE)", "CAST(NULL AS DATE)")
+    )
     return f"""
         WITH stepped AS (
             SELECT customer_id, day, last_known_on, {", ".join(raw)},
-                   {_last_use(use, "customer_id")} AS day_before
-            FROM daily
+                   {before[0]} AS day_before
+            FROM daily WHERE day >= DATE '{first.isoformat()}'
         ), slow AS (
-            SELECT DISTINCT s.snapshot, d.customer_id FROM daily AS d JOIN snapshot AS s
+            SELECT DISTINCT s.snapshot, d.customer_id FROM (
+                SELECT customer_id, day, last_known_on FROM daily
+                WHERE DATE_DIFF('day', day, last_known_on) > 1 AND day >= DATE '{first.isoformat()}'
+            ) AS d JOIN snapshot AS s
             ON d.day < s.snapshot AND d.day >= s.first_day AND d.last_known_on > s.snapshot
         ), fast_days AS (
             SELECT s.snapshot, s.first_day, d.customer_id, d.day, d.day_before, {taken}
@@ -162,7 +174,7 @@ def as_known(columns: Mapping[str, str], *, use: str = "n") -> str:
             SELECT snapshot, first_day, customer_id, day, day_before, {", ".join(raw)} FROM fast_days
             UNION ALL
             SELECT snapshot, first_day, customer_id, day,
-                   {_last_use(use, "snapshot, customer_id")} AS day_before,
+                   {before[1]} AS day_before,
                    {", ".join(raw)}
             FROM slow_days
         )
@@ -188,7 +200,7 @@ def _totals(n_event_types: int) -> str:
         f"COUNT(CASE WHEN place = {place} THEN 1 END)"
         if place < n_event_types
         else "CAST(0 AS BIGINT)"
-        for place in range(N_PLACES)
+        for place in range(len(kept_places(n_event_types)))
     ]
     sums = {
         "n": "COUNT(*)",
@@ -199,14 +211,14 @@ def _totals(n_event_types: int) -> str:
         "n_negative": "COUNT(CASE WHEN value_units < 0 THEN 1 END)",
         "n_night": "COUNT(CASE WHEN local_hour < 6 THEN 1 END)",
         "n_other": "COUNT(CASE WHEN place IS NULL THEN 1 END)",
-        **dict(zip(PLACES, counts, strict=True)),
+        **dict(zip(kept_places(n_event_types), counts, strict=True)),
     }
     masks = {
         "event_mask": "COALESCE(BIT_OR(event_bit), 0)",
         "people_mask": "COALESCE(BIT_OR(person_bit), 0)",
         "hour_mask": "BIT_OR(CAST(1 AS BIGINT) << CAST(local_hour AS BIGINT))",
     }
-    assert tuple(sums) == SUMS
+    assert tuple(sums) == SUMS[: len(sums)]
     assert tuple(masks) == MASKS
     return ", ".join(f"{sql} AS {name}" for name, sql in (sums | masks).items())
 

@@ -34,6 +34,7 @@ CLEAN = (
     "event",
     "value_units",
     "user_id",
+    "text",
     "loaded_at",
     "known_on",
 )
@@ -235,10 +236,10 @@ def _whens(reading: Reading, rules: Rules) -> str:
 
 
 def clean(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw") -> exp.Expr:
-    """One row per row of `raw`: `CLEAN`, event_id, text, file_no, row (from 0), line (from 1),
+    """One row per row of `raw`: `CLEAN`, event_id, file_no, row (from 0), line (from 1),
     fault, and for a row that does not count reason, bad_column and bad_value (else NULL)."""
     return parsed_query(f"""
-        SELECT {_derived(reading, arrival)}, event_id, text, file_no, row, line, fault,
+        SELECT {_derived(reading, arrival)}, event_id, file_no, row, line, fault,
             {_said("reason")} AS reason,
             {_said("column")} AS bad_column,
             {_said("value")} AS bad_value
@@ -260,7 +261,7 @@ def _derived(reading: Reading, arrival: Arrival) -> str:
     return f"""
         customer_id, ts, CAST(ts AS DATE) AS day, {local_hour(reading.timezone)} AS local_hour,
         event, {finite if reading.column("value") else "CAST(NULL AS BIGINT)"} AS value_units,
-        user_id, loaded_at, {known} AS known_on
+        user_id, text, loaded_at, {known} AS known_on
     """
 
 

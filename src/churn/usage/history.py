@@ -20,7 +20,7 @@ def days(as_of: date, *, use: str) -> exp.Expr:
     return parse_one(
         f"""
         WITH snapshot AS (SELECT DATE '{as_of}' AS snapshot, DATE '{first}' AS first_day),
-        days AS ({as_known({}, use=use)})
+        days AS ({as_known({}, first=first, use=use, with_gaps=False)})
         SELECT customer_id, age_days, n_use AS n FROM days
         WHERE n_use > 0 AND customer_id IN (SELECT customer_id FROM listed) ORDER BY customer_id, age_days
         """,
