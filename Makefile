@@ -10,10 +10,10 @@ run: $(VENV)/.run
 	$(BIN)/churn run
 
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
 
 test-all: $(VENV)/.test check
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import reference
 import world as worlds
@@ -352,6 +353,17 @@ def test_an_event_type_first_seen_later_changes_nothing_before(tmp_path: Path) -
     new = crowded("b", n=5, first=datetime(2026, 4, 6))
     before = plain(tmp_path, World(old))
     assert plain(tmp_path, World(old), files=[old, new]) == before
+
+
+def test_a_ninth_event_type_has_every_month_rolled_up_again(tmp_path: Path) -> None:
+    """The roll-up keeps columns for eight event types at a time."""
+    old = crowded("a", n=8, first=datetime(2026, 2, 1))
+    new = crowded("b", n=3, first=datetime(2026, 4, 1))
+    rolled_up(World(old), tmp_path / "grown")
+    grown = plain(tmp_path / "grown", World([*old, *new]), files=[old, new])
+    assert grown == plain(tmp_path / "fresh", World([*old, *new]), files=[old, new])
+    daily = tmp_path / "grown" / "workspace" / "daily"
+    assert {len(pq.read_schema(path)) for path in daily.glob("*.parquet")} == {31}
 
 
 def test_an_event_type_that_never_came_again_is_counted_as_none(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,6 +59,16 @@ def test_bom_crlf_quotes_line_breaks_in_quotes_and_blank_lines_are_read(book):
     assert [(e["customer_id"], e["event"]) for e in events(intake)] == [("7", "x"), ("9", "y, z")]
     assert intake.rejects["line"].tolist() == [5, 8]
     assert totals(intake) == (4, 2, 0, 0, 2)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e14])
+def test_a_value_that_is_no_number_is_refused_in_parquet_too(book, value):
+    """A file whose statistics do not show it: DuckDB answered ISNAN from those."""
+    same = {"customer_id": "7", "ts": datetime(2026, 1, 5), "event": "x"}
+    book.parquet("a.parquet", [{**same, "value": v} for v in (1.0, value, 2.0)])
+    intake = book.take_in()
+    assert [event["value_units"] for event in events(intake)] == [10_000, 20_000]
+    assert intake.rejects["line"].tolist() == [2]
 
 
 def test_line_numbers_hold_over_blocks(book, monkeypatch):

@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 import reference
 import yaml
 from reference import Row, World
+from sqlglot import parse_one
 
 from churn import contracts
 from churn.features import definitions, panel
 from churn.features.definitions import Feature, Vocabulary
 from churn.features.labels import Definition
-from churn.io.engine import opened, resources
+from churn.io.engine import Resources, opened, resources
 from churn.io.workspace import Workspace, arrow_schema, weigh_texts
 from churn.settings import CONF, Settings, SourceSettings, feature_documents
 from churn.stages import rollup
@@ -141,11 +142,13 @@ def settings_of(
     return dataclasses.replace(given, **changes)
 
 
-def by_engine(place: Path, question: Question) -> dict[tuple[date, str], Row]:
+def by_engine(
+    place: Path, question: Question, given: Resources | None = None
+) -> dict[tuple[date, str], Row]:
     """The panel of a workspace that has been rolled up: (snapshot, customer) → row."""
     workspace = Workspace(place)
     usage = workspace.usage_facts()
-    with opened(resources(Settings().engine), workspace.usage()) as engine:
+    with opened(given or resources(Settings().engine), workspace.usage()) as engine:
         weigh_texts(engine, question.vocabulary)
         statement = statement_of(
             question, tuple(usage["event_types"]), usage["has_customer_versions"]
@@ -166,9 +169,10 @@ class Text:
 
     text: str
 
-    def sql(self, dialect: str) -> str:
-        assert dialect == "duckdb"
-        return self.text
+    def sql(self, dialect: Any) -> str:
+        if dialect == "duckdb":
+            return self.text
+        return parse_one(self.text, dialect="duckdb").sql(dialect=dialect)
 
 
 class Hashable:
@@ -224,6 +228,16 @@ def rolled_up(world: World, folder: Path, **changes: Any) -> Path:
     return folder / "workspace"
 
 
+def alone(world: World, question: Question) -> dict[tuple[date, str], Row]:
+    """The panel of `world` by DuckDB, in a workspace that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        return by_engine(rolled_up(world, Path(folder), arrival=question.arrival), question)
+
+
+answerer = alone
+"""Who answers; tests of another engine put theirs in its place."""
+
+
 def answer(
     tables: Mapping[str, str],
     *,
@@ -245,9 +259,7 @@ def answer(
     question = Question(
         snapshots, asked.pop("as_of", max(snapshots)), features=tuple(chosen), **asked
     )
-    with tempfile.TemporaryDirectory() as folder:
-        place = rolled_up(world, Path(folder), arrival=question.arrival)
-        found = by_engine(place, question)
+    found = answerer(world, question)
     assert differences(found, by_reference(world, question)) == []
     return found if later else {customer: row for (_, customer), row in found.items()}
 

@@ -7,11 +7,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from churn.errors import ConfigurationError, HeldBackError
-from churn.io import bundle, progress, publish, tables
+from churn.errors import ConfigurationError, DeliveryError, HeldBackError
+from churn.io import bundle, progress, publish, sink, tables
 from churn.io.lock import held
 from churn.io.workspace import SIDES, Workspace
-from churn.settings import Settings
+from churn.settings import Settings, SinkSettings
 from churn.stages import explain, features, promote, retain, rollup, score, simulate, train
 from churn.timeline import as_of_dates, parse_date
 
@@ -26,6 +26,8 @@ class Stage(Protocol):
 
 def run(settings: Settings) -> None:
     """From logs to a list: simulate (for the demo), rollup, features, train, promote, … retain."""
+    sink.require(settings.sink)
+    target, settings = settings.sink, _kept_local(settings)
     with held(settings.place, doing="run"):
         if settings.source.name == "demo" and not (settings.place / "demo").exists():
             _step("simulate", simulate, settings)
@@ -34,10 +36,15 @@ def run(settings: Settings) -> None:
         _step("train", train, settings)
         _promote_if_better(settings)
         _list(settings)
+        as_of = settings.as_of_or_last(Workspace(settings.place).usage_facts())
+        sink.send(target, ["panel", "scores", "retention"], place=settings.place, as_of=as_of)
 
 
 def weekly(settings: Settings) -> None:
     """New logs → champion → published list; with `from=` and `to=` one revision a week, in order."""
+    sink.require(settings.sink)
+    target, settings = settings.sink, _kept_local(settings)
+    unsent: list[DeliveryError] = []
     with held(settings.place, doing="weekly"):
         _step("rollup", rollup, settings)
         for as_of in _weeks(settings) or [
@@ -46,6 +53,11 @@ def weekly(settings: Settings) -> None:
             dated = dataclasses.replace(settings, as_of=as_of.isoformat())
             _list(dated)
             publish.publish(dated, as_of)
+            if not settings.weekly.dry_run:
+                names = ["scores", "retention"]
+                unsent += sink.unsent(target, names, place=settings.place, as_of=as_of)
+    if unsent:
+        raise unsent[0]
 
 
 def replay(settings: Settings) -> None:
@@ -67,8 +79,9 @@ def replay(settings: Settings) -> None:
         own_store = dataclasses.replace(settings.train, tracking_uri="")
         for number, as_of in enumerate(weeks):
             dated = dataclasses.replace(
-                settings, workspace=str(place), as_of=as_of.isoformat(), train=own_store
-            )
+                _kept_local(settings), workspace=str(place), as_of=as_of.isoformat(),
+                train=own_store,
+            )  # fmt: skip
             log.info("== week %d of %d: %s", number + 1, len(weeks), as_of)
             if number % settings.replay.refit_weeks == 0:
                 _step("features", features, dated)
@@ -76,6 +89,11 @@ def replay(settings: Settings) -> None:
                 bundle.point(place, "champion", bundle.load(place, "challenger").entry)
             _list(dated)
             publish.publish(dated, as_of)
+
+
+def _kept_local(settings: Settings) -> Settings:
+    """No stage of a flow sends anything: a database that fails must not keep a list back."""
+    return dataclasses.replace(settings, sink=SinkSettings())
 
 
 def _replay_place(settings: Settings) -> Path:

@@ -21,15 +21,32 @@ from churn.timeline import Arrival, parse_date, parse_moment
 
 @dataclass
 class EngineSettings:
-    """Where queries run: `threads` 0 = all there are; `memory_limit` in DuckDB's notation."""
+    """Where queries run: `threads` 0 = all there are; `memory_limit` in DuckDB's notation.
+
+    `master`, `shuffle_partitions` and `patience_s` (how long a cluster may be without workers) are
+    Spark's; `memory_limit` is then what a local master or each executor gets, and `threads` stand in
+    the master: `local[2]`.
+    """
 
     name: str = "duckdb"
     threads: int = 0
     memory_limit: str = "4GB"
     spill: str = ""
+    master: str = "local[2]"
+    shuffle_partitions: int = 8
+    patience_s: int = 300
 
     def __post_init__(self) -> None:
-        _one_of("engine.name", self.name, ["duckdb"])
+        _one_of("engine.name", self.name, ["duckdb", "spark"])
+        _between("engine.patience_s", self.patience_s, 1, 86_400)
+        if not re.fullmatch(r"local(-cluster)?(\[[^\]]+\])?|(spark|k8s)://\S+|yarn", self.master):
+            raise ConfigurationError(
+                "engine.master is not a master of Spark",
+                got=self.master,
+                expected="local[2], spark://host:port, yarn or k8s://host:port",
+                next_step="set engine.master in one of these forms",
+            )
+        _between("engine.shuffle_partitions", self.shuffle_partitions, 1, 100_000)
         _between("engine.threads", self.threads, 0, 1024)
         if not re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?)?B", self.memory_limit):
             raise ConfigurationError(
@@ -48,6 +65,11 @@ class SourceSettings:
     to those of the log, `side_columns` the same for the side tables. `ts_format` is `iso`,
     `epoch_s`, `epoch_ms` or a strptime format. `exclude` maps a column of the log to globs of
     values (bots, internal users).
+
+    With `name` sql the four are tables, views or SELECTs of the database whose SQLAlchemy URL stands
+    in the environment variable `url_variable` (nowhere else: it holds a password). Events after the
+    greatest `watermark` (a column) taken in are read, and the last `reread_rows` again, since rows
+    can be committed late; `batch_rows` are in memory at a time.
     """
 
     name: str = "files"
@@ -67,10 +89,17 @@ class SourceSettings:
     static: list[str] = field(default_factory=list)
     exclude: dict[str, list[str]] = field(default_factory=dict)
     unknown_customers: str = "refuse"
+    url_variable: str = "CHURN_SQL_URL"
+    watermark: str | None = None
+    reread_rows: int = 10_000
+    batch_rows: int = 50_000
     world: World = field(default_factory=World)
 
     def __post_init__(self) -> None:
-        _one_of("source.name", self.name, ["demo", "files", "complete_journey"])
+        _variable("source.url_variable", self.url_variable)
+        _between("source.reread_rows", self.reread_rows, 0, 10_000_000)
+        _between("source.batch_rows", self.batch_rows, 1, 10_000_000)
+        _one_of("source.name", self.name, ["demo", "files", "complete_journey", "sql"])
         _one_of("source.format", self.format, FORMATS)
         _one_of("source.unknown_customers", self.unknown_customers, ["refuse", "keep"])
         for name in self.columns:
@@ -85,6 +114,26 @@ class SourceSettings:
 
 
 FORMATS = ["auto", "parquet", "csv", "jsonl", "access_log", "error_log"]
+
+
+@dataclass
+class SinkSettings:
+    """Where results go beside the workspace: `none`, or `sql` for tables of a database.
+
+    `url_variable` is the environment variable with its SQLAlchemy URL; `panel`, `scores` and
+    `retention` name the tables (null: not written), in `schema` or where the user's path leads.
+    """
+
+    name: str = "none"
+    url_variable: str = "CHURN_SQL_URL"
+    schema: str | None = None
+    panel: str | None = "churn_panel"
+    scores: str | None = "churn_scores"
+    retention: str | None = "churn_retention_list"
+
+    def __post_init__(self) -> None:
+        _one_of("sink.name", self.name, ["none", "sql"])
+        _variable("sink.url_variable", self.url_variable)
 
 
 @dataclass
@@ -236,6 +285,7 @@ class Settings:
     retain: Policy = field(default_factory=Policy)
     config: ConfigSettings = field(default_factory=ConfigSettings)
     weekly: WeeklySettings = field(default_factory=WeeklySettings)
+    sink: SinkSettings = field(default_factory=SinkSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
 
     def __post_init__(self) -> None:
@@ -392,6 +442,17 @@ def _one_of(key: str, value: str, known: list[str]) -> None:
             got=value,
             expected=f"one of: {', '.join(known)}",
             next_step=hint if hint.startswith("did you mean") else "choose one of these",
+        )
+
+
+def _variable(key: str, value: str) -> None:
+    """Raise `ConfigurationError` for what names no variable; it may be the secret itself."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ConfigurationError(
+            f"{key} is not the name of an environment variable",
+            got="other characters (not shown: a URL holds a password)",
+            expected="letters, digits and _, such as CHURN_SQL_URL",
+            next_step=f"export CHURN_SQL_URL=…, and leave {key} as it is",
         )
 
 

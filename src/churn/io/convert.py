@@ -38,16 +38,25 @@ class Readable:
 
 
 def readable(
-    path: str, local: Path, *, target: Path, source: SourceSettings, engine: Engine
+    path: str,
+    local: Path,
+    *,
+    target: Path,
+    source: SourceSettings,
+    engine: Engine,
+    is_read_elsewhere: bool = False,
 ) -> Readable:
     """The file at `local` (called `path` by the source) as something that can be scanned.
 
-    Text is converted to `target` unless that is there already. Raises `InputError` for a fault of
-    the whole file: damaged, a required column missing, ids that are numbers.
+    Text is converted to `target` by `engine` unless that is there already; so is Parquet that holds
+    times or numbers to be parsed if another engine `is_read_elsewhere`. Raises `InputError` for a
+    fault of the whole file: damaged, a required column missing, ids that are numbers.
     """
     declared = formats.format_of(path, declared=source.format)
     if declared == "parquet":
-        return _in_place(path, local, source=source)
+        in_place = _in_place(path, local, source=source)
+        if not is_read_elsewhere or _is_plain(local, in_place.reading):
+            return in_place
     facts_at = target.with_suffix(".parquet.json")
     if not _is_whole(target, facts_at):
         with tables.staging(target.parent) as place:
@@ -63,6 +72,32 @@ def readable(
     )
     n_rows = pq.read_metadata(target).num_rows
     return Readable(target, reading, "typed", n_rows, facts["n_skipped"])
+
+
+def _is_plain(local: Path, reading: Reading) -> bool:
+    """Whether a Parquet file says by its types alone what each value is, to every engine.
+
+    Not so: times or values as text, local times, nanoseconds (which Spark cannot read), decimals
+    (whose way to a float is each engine's own), and what is shown as text.
+    """
+    schema = pq.read_schema(local)
+    return all(
+        _says_itself(schema.field(column.name).type, ours, timezone=reading.timezone)
+        for ours, column in reading.columns
+    )
+
+
+def _says_itself(type_: pa.DataType, ours: str, *, timezone: str) -> bool:
+    kinds = pa.types
+    if ours == "value":
+        is_float = kinds.is_float32(type_) or kinds.is_float64(type_)
+        return is_float or kinds.is_signed_integer(type_)
+    if ours not in ("ts", "loaded_at"):
+        is_text = kinds.is_string(type_) or kinds.is_large_string(type_)
+        return is_text or kinds.is_signed_integer(type_)
+    if kinds.is_timestamp(type_):
+        return type_.unit in ("ms", "us") and (type_.tz is not None or timezone == "UTC")
+    return kinds.is_date32(type_) and timezone == "UTC"
 
 
 @dataclass(frozen=True)
@@ -214,7 +249,11 @@ def number_as_id(where: str, ours: str, got: str, *, kind: str) -> InputError:
 def _converted(
     path: str, local: Path, declared: str, *, place: Path, source: SourceSettings, engine: Engine
 ) -> _Made:
-    """The text file as typed Parquet in `place`: first as text, then read once as declared."""
+    """The file as typed Parquet in `place`: text first as text, then read once as declared."""
+    if declared == "parquet":
+        reading = _in_place(path, local, source=source).reading
+        names = [name for name, _ in reading.columns]
+        return _typed(reading, local, names, 0, place=place, engine=engine)
     as_text = place / "text.parquet"
     with formats.opened(local, path=path) as stream:
         blocks = event_blocks(stream, path=path, declared=declared, source=source, engine=engine)
@@ -226,10 +265,16 @@ def _converted(
         timezone=source.timezone or "UTC",
         form="text",
     )
-    engine.bind("raw", as_text, row_numbers=True)
+    return _typed(reading, as_text, present, skipped, place=place, engine=engine)
+
+
+def _typed(
+    reading: Reading, raw: Path, columns: list[str], skipped: int, *, place: Path, engine: Engine
+) -> _Made:
+    engine.bind("raw", raw, row_numbers=True)
     typed = place / "typed.parquet"
     engine.write(events.stored(reading), typed)
-    facts = {"columns": present, "n_skipped": skipped, "sha256": tables.sha256(typed)}
+    facts = {"columns": columns, "n_skipped": skipped, "sha256": tables.sha256(typed)}
     return _Made(typed, facts)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, MachineError
-from churn.io import journey, tables
+from churn.io import journey, landing, tables
 from churn.settings import SourceSettings
 
 TRUTH = ".truth"
@@ -32,7 +32,9 @@ def patterns(source: SourceSettings, *, workspace: Path) -> dict[str, str]:
     Raises `ConfigurationError` when there is no pattern for events, or nothing was simulated yet.
     """
     given = {name: getattr(source, name) for name in SOURCES}
-    if source.name != "files":
+    if source.name == "sql":
+        given = landing.patterns(source, workspace=workspace)
+    elif source.name != "files":
         given = _own_files(source, workspace=workspace) | {k: v for k, v in given.items() if v}
     if not given["events"]:
         raise ConfigurationError(

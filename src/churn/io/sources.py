@@ -7,34 +7,31 @@ is rescanned that has not changed, except that event ids are compared over all d
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from churn.errors import ConfigurationError, InputError
-from churn.io import accounts, convert, listing
+from churn.io import accounts, convert, listing, rivals
 from churn.io import side_tables as sides
 from churn.io.accounts import Account
-from churn.io.engine import Engine, Resources, opened
+from churn.io.engine import Engine, Resources, near, opened
 from churn.io.index import Content, Entry, Found, Index
 from churn.io.listing import Delivery
+from churn.io.rivals import groups_of
 from churn.settings import SourceSettings
 from churn.timeline import Arrival
-from churn.usage import duplicates, events
+from churn.usage import events
 from churn.usage.events import Reading, Rules
-
-T = TypeVar("T", bound=Found)
 
 MAX_REJECTS = 100_000
 """How many refused rows of one delivery are kept for a person to look at; all are counted."""
-
-HASHES_AT_ONCE = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -58,16 +55,20 @@ class Intake:
     rules: Rules
     known_customers: pa.Table | None
 
-    def bind(self, engine: Engine, month: str | None) -> None:
+    def bind(
+        self, engine: Engine, month: str | None, *, among: Collection[str] | None = None
+    ) -> None:
         """Make `clean_events` (`events.CLEAN`, used rows only) visible to expressions: of `month`
-        (YYYY-MM), scanning only the files that have rows in it, or of all months."""
-        chosen = [c for c in self.contents if month is None or month in c.entry.months]
+        (YYYY-MM), scanning only the files that have rows in it, or of all months; with `among`, of
+        all files that have rows in one of these months."""
+        wanted = {month} if month else among
+        chosen = [c for c in self.contents if wanted is None or {*wanted} & {*c.entry.months}]
         if self.known_customers is not None:
             engine.bind("known_customers", self.known_customers)
         queries = []
         spotless = [content for content in chosen if content.is_spotless]
         others = [content for content in chosen if not content.is_spotless]
-        for place, (reading, group) in enumerate(_groups(spotless) + _groups(others)):
+        for place, (reading, group) in enumerate(groups_of(spotless) + groups_of(others)):
             raw, dropped = f"raw_{place}", f"dropped_{place}"
             engine.bind(raw, [content.file.place for content in group], row_numbers=True)
             if all(content.is_spotless for content in group):
@@ -78,6 +79,14 @@ class Intake:
                 events.used(reading, self.rules, arrival=self.arrival, dropped=dropped, raw=raw)
             )
         engine.view("clean_events", events.together(queries, month=month))
+
+
+def fetch(source: SourceSettings, *, workspace: Path, resources: Resources) -> None:
+    """Land in the workspace what the source keeps elsewhere (see `sql_source`); files stay."""
+    if source.name == "sql":
+        from churn.io import sql_source
+
+        sql_source.fetch(source, workspace=workspace, resources=resources)
 
 
 def deliveries(
@@ -119,17 +128,19 @@ def take_in(
     listing.refuse_vanished(index.paths, found, index=index.path)
     known = sides.known_customers(source, workspace=workspace, cache=cache)
     rules = Rules({name: tuple(globs) for name, globs in source.exclude.items()}, known is not None)
-    with opened(resources) as engine:
+    with opened(resources) as engine, _in_this_process(engine, resources) as here:
         if known is not None:
+            here.bind("known_customers", known)
             engine.bind("known_customers", known)
-        index.meet(engine.table(events.known_hashes()) if known is not None else None)
-        contents = _contents(found, source, rules=rules, index=index, engine=engine)
+        index.meet(here.table(events.known_hashes()) if known is not None else None)
+        files = _files(found, source, index=index, here=here, engine=engine)
+        contents = _contents(files, rules=rules, index=index, engine=engine)
         rejects = accounts.rejects_of(contents, index)
         accounts.refuse_too_many(
             accounts.accounts_of(found, contents, None), rejects, share=max_rejected_share
         )
         arrival = _completed(arrival, contents)
-        losers = _losers(contents, rules=rules, arrival=arrival, engine=engine)
+        losers = rivals.losers(contents, rules=rules, arrival=arrival, engine=engine)
         contents = _without(contents, losers)
         rejects = accounts.with_conflicts(rejects, losers)
         counted = accounts.accounts_of(found, contents, losers)
@@ -190,17 +201,31 @@ def _is_strptime(text: str) -> bool:
     return True
 
 
-def _contents(
+@contextmanager
+def _in_this_process(engine: Engine, resources: Resources) -> Iterator[Engine]:
+    """`engine` itself, or DuckDB beside one that runs elsewhere.
+
+    Text is parsed, and customers are hashed, by one engine alone: what is a number or a time, and
+    which customers are new, must not depend on where the rows are counted.
+    """
+    if not engine.is_distributed:
+        yield engine
+        return
+    with opened(near(resources)) as here:
+        yield here
+
+
+def _files(
     found: Sequence[Delivery],
     source: SourceSettings,
     *,
-    rules: Rules,
     index: Index,
+    here: Engine,
     engine: Engine,
-) -> tuple[Content, ...]:
-    """Every content once, under the first path that holds it; what is new is judged now."""
+) -> list[Found]:
+    """Every content once, under the first path that holds it, as something `engine` can scan."""
     firsts = {delivery.sha256: delivery for delivery in reversed(found)}
-    files = [
+    return [
         Found(
             delivery.path,
             delivery.sha256,
@@ -209,11 +234,18 @@ def _contents(
                 delivery.local,
                 target=index.converted(delivery.sha256),
                 source=source,
-                engine=engine,
+                engine=here,
+                is_read_elsewhere=engine.is_distributed,
             ),
         )
         for delivery in sorted(firsts.values(), key=lambda delivery: delivery.path)
     ]
+
+
+def _contents(
+    files: Sequence[Found], *, rules: Rules, index: Index, engine: Engine
+) -> tuple[Content, ...]:
+    """`files` with what became of their rows; what is new is judged now."""
     known = {file.sha256: index.entry(file.sha256) for file in files}
     fresh = [file for file in files if known[file.sha256] is None]
     entries = _judged(fresh, rules=rules, index=index, engine=engine)
@@ -228,7 +260,7 @@ def _judged(
 ) -> dict[str, Entry]:
     """Entries of contents never seen before; their refused rows are kept beside the index."""
     entries: dict[str, Entry] = {}
-    for reading, group in _groups(files):
+    for reading, group in groups_of(files):
         rows = _tallied(reading, group, rules=rules, engine=engine)
         for place, content in enumerate(group):
             own = [row for row in rows if row["file_no"] == place]
@@ -263,14 +295,6 @@ def _tallied(
         ) from error
 
 
-def _groups(files: Sequence[T]) -> list[tuple[Reading, list[T]]]:
-    """Files that one scan can read together."""
-    groups: dict[str, list[T]] = {}
-    for file in files:
-        groups.setdefault(f"{file.file.signature} {file.file.reading}", []).append(file)
-    return [(group[0].file.reading, group) for group in groups.values()]
-
-
 def _completed(arrival: Arrival, contents: Sequence[Content]) -> Arrival:
     """`arrival`, with the default `as_of` where `known_at` needs one."""
     if arrival.known_at is None:
@@ -287,46 +311,6 @@ def _completed(arrival: Arrival, contents: Sequence[Content]) -> Arrival:
 
 def _has(contents: Sequence[Content], name: str) -> bool:
     return any(content.file.reading.column(name) for content in contents)
-
-
-def _losers(
-    contents: Sequence[Content], *, rules: Rules, arrival: Arrival, engine: Engine
-) -> pd.DataFrame:
-    """Rows that lose their event_id to another row (see `duplicates.resolved`)."""
-    with_ids = [content for content in contents if content.file.reading.column("event_id")]
-    groups = _groups(with_ids)
-    hashes = _repeated_hashes(groups, engine)
-    if not len(hashes):
-        return pd.DataFrame(columns=["path", "row", "line", "day", "event_id", "is_duplicate"])
-    engine.bind("repeated", pa.table({"h": hashes}))
-    found = []
-    for reading, group in groups:
-        engine.bind("raw", [content.file.place for content in group], row_numbers=True)
-        rows = engine.table(duplicates.rivals(reading, rules, arrival=arrival))
-        paths = pa.array([content.path for content in group], pa.string())
-        found.append(rows.append_column("path", paths.take(rows["file_no"])))
-    engine.bind("rivals", pa.concat_tables(found))
-    return engine.table(duplicates.resolved()).to_pandas()
-
-
-def _repeated_hashes(
-    groups: Sequence[tuple[Reading, Sequence[Content]]], engine: Engine
-) -> np.ndarray:
-    """Hashes of event ids that occur more than once over all groups, in bounded memory."""
-    n_rows = sum(content.file.n_rows for _, group in groups for content in group)
-    n_parts = 1 + n_rows // HASHES_AT_ONCE
-    repeated = []
-    for part in range(n_parts):
-        some = [np.empty(0, dtype=np.uint64)]
-        for reading, group in groups:
-            engine.bind("raw", [content.file.place for content in group], row_numbers=True)
-            some.append(
-                engine.table(duplicates.id_hashes(reading, part=part, n_parts=n_parts))[
-                    "h"
-                ].to_numpy()
-            )
-        repeated.append(duplicates.repeated(np.concatenate(some)))
-    return np.concatenate(repeated)
 
 
 def _without(contents: Sequence[Content], losers: pd.DataFrame) -> tuple[Content, ...]:

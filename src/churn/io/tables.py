@@ -3,6 +3,9 @@
 A table is `<folder>/_manifest.json` and the parts it names, each with its sha256. Readers see the
 parts of the manifest and nothing else; a writer adds new files under names nobody knows and renames
 the manifest last, so a killed run leaves the old table.
+
+A part that a distributed engine wrote may be several files. They stand in the manifest as parts
+`NAME~00000`, `NAME~00001`, …, in the order of their rows, and count as one part NAME.
 """
 
 import hashlib
@@ -22,6 +25,7 @@ import pyarrow.parquet as pq
 from churn.errors import ConfigurationError, InputError
 
 MANIFEST = "_manifest.json"
+PIECE = "~"
 
 
 @contextmanager
@@ -40,12 +44,14 @@ def commit(
 ) -> None:
     """Make the finished files in `parts` the table at `folder`, in one rename.
 
-    Parts of the present table that are named in `keep` and not in `parts` stay. `facts` are stored
-    in the manifest (`facts(folder)` reads them back). Files nobody names any more are deleted last.
+    A path may be a folder, whose Parquet files are the pieces of the part by name. Parts of the
+    present table that are named in `keep` and not in `parts` stay. `facts` are stored in the
+    manifest (`facts(folder)` reads them back). Files nobody names any more are deleted last.
     """
     present = _manifest(folder)["parts"] if exists(folder) else {}
-    entries = {name: present[name] for name in keep if name in present}
-    for name, path in parts.items():
+    kept = set(keep) - set(parts)
+    entries = {name: entry for name, entry in present.items() if part_of(name) in kept}
+    for name, path in _pieces(parts).items():
         digest = sha256(path)
         final = f"{name}.{digest[:12]}.parquet"
         if not (folder / final).exists():
@@ -59,6 +65,29 @@ def commit(
     for stray in folder.glob("*.parquet"):
         if stray.name not in named:
             stray.unlink()
+    for emptied in parts.values():
+        if emptied.is_dir():
+            shutil.rmtree(emptied)
+
+
+def part_of(name: str) -> str:
+    """The part that a file of the manifest belongs to.
+
+    >>> part_of("2025-11"), part_of("2025-11~00001")
+    ('2025-11', '2025-11')
+    """
+    return name.split(PIECE)[0]
+
+
+def _pieces(parts: Mapping[str, Path]) -> dict[str, Path]:
+    """`parts` with a name of its own for each file, where a part has more than one."""
+    pieces = {}
+    for name, path in parts.items():
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        is_one = len(files) == 1
+        for place, file in enumerate(files):
+            pieces[name if is_one else f"{name}{PIECE}{place:05d}"] = file
+    return pieces
 
 
 def write(
@@ -76,8 +105,7 @@ def write(
             rows = frame if isinstance(frame, pa.Table) else arrow(frame)
             pq.write_table(rows, place / f"{name}.parquet", compression="zstd")
             written[name] = place / f"{name}.parquet"
-        present = list(_manifest(folder)["parts"]) if keep and exists(folder) else []
-        commit(folder, written, keep=present, facts=facts or {})
+        commit(folder, written, keep=names(folder) if keep else [], facts=facts or {})
 
 
 def arrow(frame: pd.DataFrame) -> pa.Table:
@@ -89,8 +117,13 @@ def exists(folder: Path) -> bool:
     return (folder / MANIFEST).exists()
 
 
+def names(folder: Path) -> list[str]:
+    """The parts of the table at `folder`, which may not be there yet."""
+    return [*dict.fromkeys(map(part_of, _manifest(folder)["parts"]))] if exists(folder) else []
+
+
 def parts(folder: Path, *, made_by: str) -> dict[str, Path]:
-    """The verified files of the table at `folder` by part name.
+    """The verified files of the table at `folder` by part name (or piece, see `part_of`).
 
     Raises `ConfigurationError` when the table is not there yet, and `InputError` when a file is
     gone or is not the one that was written: one flipped bit is read silently wrong otherwise.
@@ -119,16 +152,16 @@ def parts(folder: Path, *, made_by: str) -> dict[str, Path]:
 def read(
     folder: Path, *, made_by: str, part: str | None = None, columns: list[str] | None = None
 ) -> pd.DataFrame:
-    """The table at `folder` as a DataFrame: all its parts in order, or one; all columns, or some."""
+    """The table at `folder` as a DataFrame: all its parts in order, or one; all `columns`, or some."""
     files = parts(folder, made_by=made_by)
-    if part is not None and part not in files:
+    if part is not None and part not in map(part_of, files):
         raise ConfigurationError(
             f"the {folder.name} table has nothing for {part}",
             got=f"parts {', '.join(files) or 'none'}",
             expected=part,
             next_step=f"run `churn {made_by} as_of={part}`",
         )
-    chosen = [files[part]] if part is not None else list(files.values())
+    chosen = [path for name, path in files.items() if part in (None, part_of(name))]
     return pa.concat_tables(
         [pq.read_table(path, columns=columns) for path in chosen], promote_options="default"
     ).to_pandas()

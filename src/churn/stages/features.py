@@ -10,7 +10,7 @@ from typing import Any
 
 from churn.errors import HeldBackError
 from churn.features import definitions, panel, topics
-from churn.io import tables
+from churn.io import sink, tables
 from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh_texts
 from churn.settings import Settings, feature_documents
@@ -20,6 +20,7 @@ log = logging.getLogger("churn")
 
 
 def run(settings: Settings) -> None:
+    sink.require(settings.sink)
     workspace = Workspace(settings.place)
     usage = workspace.usage_facts()
     as_of = settings.as_of_or_last(usage)
@@ -53,6 +54,7 @@ def run(settings: Settings) -> None:
                 facts=_facts(plan, as_of, settings),
             )
     _report(folder, features)
+    sink.send(settings.sink, ["panel"], place=settings.place, as_of=as_of)
 
 
 def _snapshots(engine: Engine, settings: Settings, as_of: date) -> list[date]:
@@ -128,8 +130,8 @@ def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
 
 
 def _report(folder: Path, features: list[definitions.Feature]) -> None:
-    columns = ["snapshot", "label", "label_mature"]
-    rows = tables.read(folder, made_by="features", columns=columns)
+    asked = ["snapshot", "label", "label_mature"]
+    rows = tables.read(folder, made_by="features", columns=asked)
     mature = rows[rows["label_mature"]]
     log.info(
         "panel: %s rows, %d snapshots, %d features in %d families; churn %.1f %% of %s mature rows",

@@ -11,7 +11,7 @@ import pyarrow as pa
 from churn.features import panel
 from churn.features.definitions import Vocabulary
 from churn.features.labels import Definition
-from churn.io import bundle, export, mail, page, tables, wording
+from churn.io import bundle, export, mail, page, sink, tables, wording
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
 from churn.io.handout import Detail, Listing
@@ -28,6 +28,7 @@ ATTRIBUTES = ("segment", "plan")
 
 def run(settings: Settings) -> None:
     """Write part `as_of` of `retention/`, and the files that people open beside it."""
+    sink.require(settings.sink)
     as_of = settings.as_of_or_last(Workspace(settings.place).usage_facts())
     workspace = Workspace(settings.place, settings.arrival(as_of))
     champion = bundle.load(settings.place, "champion")
@@ -51,6 +52,7 @@ def run(settings: Settings) -> None:
     digest = mail.digest_eml(made, sender="churn@localhost", recipient="customer-success@localhost")
     tables.write_bytes(folder / "digest.eml", digest)
     log.info("%d customers to contact, in %s", len(rows), folder / "retention_list.html")
+    sink.send(settings.sink, ["retention"], place=settings.place, as_of=as_of)
 
 
 def _rows(

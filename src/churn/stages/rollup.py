@@ -1,13 +1,13 @@
 """`churn rollup`: what the source holds now → daily roll-up, rejects, side tables."""
 
 import logging
-import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from sqlglot import exp, parse_one
 
 from churn import contracts
 from churn.io import progress, sources, tables
@@ -27,11 +27,18 @@ PEOPLE = pa.schema(
         ("bit", pa.int64()),
     ]
 )
+ORDERS = {
+    "daily": contracts.DAILY.order,
+    "late": contracts.LATE.order,
+    "texts": contracts.TEXTS.order,
+}
+PEOPLE_IN_ORDER = "SELECT customer_id, user_id, place, bit FROM people ORDER BY customer_id, place"
 
 
 def run(settings: Settings) -> None:
     """Update `daily/`, `late/`, `people/`, `rejects/` and the side tables; only touched months again."""
     workspace = Workspace(settings.place)
+    sources.fetch(settings.source, workspace=settings.place, resources=resources(settings.engine))
     sides = sources.side_tables(settings.source, workspace=settings.place)
     intake = sources.take_in(
         settings.source,
@@ -45,10 +52,9 @@ def run(settings: Settings) -> None:
         month for month in intake.months if intake.months[month] != before["months"].get(month)
     ]
     with opened(resources(settings.engine)) as engine:
-        event_types, people = before["event_types"], before["people"]
-        if touched:
-            event_types, people = _numbered(engine, intake, touched, event_types, people)
-        engine.bind("people", people)
+        event_types = before["event_types"]
+        engine.bind("people_before", before["people"])
+        event_types = _numbered(engine, intake, touched, event_types)
         if _width(event_types) != _width(before["event_types"]):
             touched = list(intake.months)
         queries = {
@@ -56,11 +62,10 @@ def run(settings: Settings) -> None:
             "late": daily.late(event_types=event_types, with_people=intake.has_user_id),
             "texts": texts.texts(texts.speaking(settings.rollup.texts, event_types)),
         }
-        parts = _month_files(engine, intake, workspace, touched, queries)
-    facts = _facts(intake, event_types, sides, known_at=settings.known_at)
-    facts["texts"] = settings.rollup.texts
-    _commit(workspace, intake, parts, facts)
-    tables.write(workspace.folder("people"), {"people": people})
+        facts = _facts(intake, event_types, sides, known_at=settings.known_at)
+        facts["texts"] = settings.rollup.texts
+        _roll_up(engine, intake, workspace, touched, queries, facts)
+        _keep_people(engine, workspace.folder("people"))
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
@@ -82,45 +87,83 @@ def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
     if set(facts["months"]) - set(intake.months) or not is_same:
         return fresh
     files = tables.parts(workspace.folder("people"), made_by="rollup")
-    return {**facts, "people": pq.read_table(files["people"])}
+    return {**facts, "people": list(files.values())}
 
 
 def _numbered(
-    engine: Engine, intake: Intake, touched: list[str], event_types: list[str], people: pa.Table
-) -> tuple[list[str], pa.Table]:
-    """The dictionary of event types and the people of each account, with what is new appended."""
-    spans = [None] if len(touched) == len(intake.months) else touched
-    appeared: list[pa.Table] = []
+    engine: Engine, intake: Intake, touched: list[str], event_types: list[str]
+) -> list[str]:
+    """The dictionary of event types, with what is new appended, and so table `people`."""
+    is_everything = len(touched) == len(intake.months)
+    spans = [None] if touched and (is_everything or engine.is_distributed) else touched
+    appeared: list[str] = []
     for month in spans:
-        intake.bind(engine, month)
+        intake.bind(engine, month, among=touched)
         seen = engine.table(daily.first_appearances()).to_pandas()
         fresh = seen.sort_values(["known_on", "ts", "event"])["event"].tolist()
         event_types = daily.extended_dictionary(event_types, fresh)
         if intake.has_user_id:
-            appeared.append(engine.table(daily.first_people()))
+            appeared.append(f"appeared_{len(appeared)}")
+            engine.materialise(appeared[-1], daily.first_people())
     if appeared:
-        engine.bind("appeared_rows", pa.concat_tables(appeared))
-        engine.bind("people", people)
+        engine.view("appeared_rows", _rows_of(appeared))
         engine.materialise("appeared", daily.merged_people())
-        people = engine.table(daily.numbered_people())
-    return event_types, people
+        engine.materialise("people", daily.numbered_people())
+    else:
+        engine.view("people", _rows_of(["people_before"]))
+    return event_types
 
 
-def _month_files(
+def _rows_of(names: Sequence[str]) -> exp.Expr:
+    """All rows of some tables of the engine with the same columns."""
+    return parse_one(" UNION ALL ".join(f"SELECT * FROM {name}" for name in names))
+
+
+def _keep_people(engine: Engine, folder: Path) -> None:
+    """Table `people` as the part of its folder, in a total order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tables.staging(folder) as place:
+        engine.write(parse_one(PEOPLE_IN_ORDER), place / "people.parquet")
+        tables.commit(folder, {"people": place / "people.parquet"}, keep=[], facts={})
+
+
+def _roll_up(
     engine: Engine,
     intake: Intake,
     workspace: Workspace,
     touched: list[str],
-    queries: dict[str, Any],
+    queries: dict[str, exp.Expr],
+    facts: dict[str, Any],
+) -> None:
+    """The tables of `queries` anew from the months that stay and the months rolled up again.
+
+    The first, `daily`, is committed last: it carries the facts that readers begin with.
+    """
+    with ExitStack() as stack:
+        places = {}
+        for name in queries:
+            workspace.folder(name).mkdir(parents=True, exist_ok=True)
+            places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
+        files = _months_at_once if engine.is_distributed else _month_by_month
+        parts = files(engine, intake, touched, queries, places)
+        for name in reversed(queries):
+            folder = workspace.folder(name)
+            tables.commit(folder, parts[name], keep=list(intake.months), facts=facts)
+
+
+def _month_by_month(
+    engine: Engine,
+    intake: Intake,
+    touched: list[str],
+    queries: dict[str, exp.Expr],
+    places: dict[str, Path],
 ) -> dict[str, dict[str, Path]]:
-    """Roll up each touched month into a finished file of every table of `queries`."""
+    """Roll up each touched month into a finished file of every table."""
     written: dict[str, dict[str, Path]] = {name: {} for name in queries}
     for month in progress.watched(touched, what="rolling up months"):
         intake.bind(engine, month)
         for name, query in queries.items():
-            folder = workspace.folder(name)
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f".{month}.{os.getpid()}.tmp"
+            path = places[name] / f"{month}.parquet"
             engine.write(query, path)
             written[name][month] = path
             if name == "daily":
@@ -128,12 +171,32 @@ def _month_files(
     return written
 
 
-def _commit(
-    workspace: Workspace, intake: Intake, parts: dict[str, dict[str, Path]], facts: dict[str, Any]
-) -> None:
-    """All tables anew from the months that stay and the months rolled up again; `daily` last."""
-    for name in ("texts", "late", "daily"):
-        tables.commit(workspace.folder(name), parts[name], keep=list(intake.months), facts=facts)
+def _months_at_once(
+    engine: Engine,
+    intake: Intake,
+    touched: list[str],
+    queries: dict[str, exp.Expr],
+    places: dict[str, Path],
+) -> dict[str, dict[str, Path]]:
+    """The same in one job for all of them: a job for each would leave most workers idle."""
+    written: dict[str, dict[str, Path]] = {name: {} for name in queries}
+    if not touched:
+        return written
+    intake.bind(engine, None, among=touched)
+    for name, query in queries.items():
+        written[name] = engine.write_parts(
+            _with_month(query), places[name], by="month", order=ORDERS[name], parts=touched
+        )
+        if name == "daily":
+            engine.bind("daily_part", list(written[name].values()))
+    return written
+
+
+def _with_month(query: exp.Expr) -> exp.Expr:
+    """`query` with the month (YYYY-MM) of its `day`."""
+    month = "SUBSTRING(CAST(day AS TEXT), 1, 7) AS month"
+    rows = query.sql(dialect="duckdb")
+    return parse_one(f"SELECT *, {month} FROM ({rows}) AS dated", dialect="duckdb")
 
 
 def _facts(

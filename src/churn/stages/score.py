@@ -3,17 +3,19 @@
 import logging
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from sqlglot import exp
 
 from churn import contracts
 from churn.errors import HeldBackError, InputError, NotArrivedError
 from churn.features import definitions, panel
 from churn.features.labels import Definition
-from churn.io import bundle, tables
+from churn.io import bundle, scorer, sink, tables
 from churn.io.bundle import Bundle
-from churn.io.engine import opened, resources
+from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh_texts
 from churn.learning import models
 from churn.settings import Settings
@@ -26,6 +28,7 @@ MAX_SILENT_DAYS = 7
 
 def run(settings: Settings) -> None:
     """Write `scores/` and `scored/` (the features behind them), one part per `as_of`."""
+    sink.require(settings.sink)
     workspace = Workspace(settings.place)
     usage = workspace.usage_facts()
     as_of = settings.as_of_or_last(usage)
@@ -34,25 +37,24 @@ def run(settings: Settings) -> None:
     with opened(resources(settings.engine), workspace.usage()) as engine:
         plan = _plan(champion, settings, as_of, usage)
         weigh_texts(engine, plan.vocabulary)
-        features = engine.table(panel.statement(plan)).to_pandas()
-    if features.empty:
+        risks = _kept(engine, champion, panel.statement(plan), workspace.folder("scored"), as_of)
+    if not len(risks):
         raise HeldBackError(
             f"nobody is active at {as_of}",
             got="no customer",
             expected=f"customers who could churn (a customer churns who {plan.definition.in_words()})",
             next_step="look at the log with `churn check`, or choose another as_of",
         )
-    features = features.drop(columns=["label", "label_mature"])
     facts = champion.spec["panel"]
-    scores = _scores(champion, features, as_of, str(facts["features_version"]))
-    for name, frame in (("scored", features), ("scores", scores)):
-        tables.write(workspace.folder(name), {as_of.isoformat(): frame}, keep=True)
+    scores = _scores(champion, risks, as_of, str(facts["features_version"]))
+    tables.write(workspace.folder("scores"), {as_of.isoformat(): scores}, keep=True)
     nobody = pd.DataFrame({"as_of": [], "customer_id": [], "reason": []}, dtype="str")
     tables.write(workspace.folder("not_scored"), {as_of.isoformat(): nobody}, keep=True)
     log.info(
         "scored %s customers at %s with model %s: mean risk %.2f %%",
         f"{len(scores):,}", as_of, champion.version, 100 * scores["risk"].mean(),
     )  # fmt: skip
+    sink.send(settings.sink, ["scores"], place=settings.place, as_of=as_of)
 
 
 def _require_arrived(as_of: date, usage: dict[str, Any]) -> None:
@@ -97,13 +99,43 @@ def _refuse_lost_attributes(
         )
 
 
-def _scores(champion: Bundle, features: pd.DataFrame, as_of: date, version: str) -> pd.DataFrame:
+def _kept(
+    engine: Engine, champion: Bundle, statement: exp.Expr, folder: Path, as_of: date
+) -> pd.DataFrame:
+    """customer_id and risk of everybody, with the features behind them kept as part `as_of`."""
+    if engine.is_distributed:
+        return _kept_by_workers(engine, champion, statement, folder, as_of)
+    features = engine.table(statement).to_pandas().drop(columns=["label", "label_mature"])
+    if features.empty:
+        return features[["customer_id"]]
+    tables.write(folder, {as_of.isoformat(): features}, keep=True)
+    risk = models.predict(champion.model, features)
+    return pd.DataFrame({"customer_id": features["customer_id"], "risk": risk})
+
+
+def _kept_by_workers(
+    engine: Engine, champion: Bundle, statement: exp.Expr, folder: Path, as_of: date
+) -> pd.DataFrame:
+    """The same with the model brought to the rows: only the risks come here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tables.staging(folder) as place:
+        part = {as_of.isoformat(): place / "scored"}
+        engine.write(scorer.without_label(statement), place / "scored")
+        engine.bind("scored", place / "scored")
+        made = scorer.Scorer.of(champion.model)
+        risks = engine.apply(made, scorer.scored_rows(champion.model), scorer.RISKS).to_pandas()
+        if len(risks):
+            tables.commit(folder, part, keep=tables.names(folder), facts={})
+    return risks
+
+
+def _scores(champion: Bundle, risks: pd.DataFrame, as_of: date, version: str) -> pd.DataFrame:
     """One row per customer, the most at risk first; ties by customer."""
     scores = pd.DataFrame(
         {
             "as_of": as_of,
-            "customer_id": features["customer_id"],
-            "risk": models.predict(champion.model, features),
+            "customer_id": risks["customer_id"],
+            "risk": risks["risk"],
             "model_version": champion.version,
             "features_version": version,
         }

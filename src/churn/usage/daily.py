@@ -53,7 +53,7 @@ def merged_people() -> exp.Expr:
 
 
 def numbered_people() -> exp.Expr:
-    """Tables `people` (customer_id, user_id, place) and `appeared` → `people` with the new ones.
+    """Tables `people_before` (customer_id, user_id, place) and `appeared` → `people`, with the new.
 
     Places count up within an account by the day they were first known, then by name (a time could
     come from a row that arrives later); from 62 on they share bits.
@@ -61,16 +61,16 @@ def numbered_people() -> exp.Expr:
     return _sql(f"""
         WITH new_people AS (
             SELECT a.customer_id, a.user_id, a.known_on FROM appeared AS a
-            LEFT JOIN people AS p ON p.customer_id = a.customer_id AND p.user_id = a.user_id
+            LEFT JOIN people_before AS p ON p.customer_id = a.customer_id AND p.user_id = a.user_id
             WHERE p.user_id IS NULL
         ), taken AS (
-            SELECT customer_id, MAX(place) + 1 AS n FROM people GROUP BY customer_id
+            SELECT customer_id, MAX(place) + 1 AS n FROM people_before GROUP BY customer_id
         ), numbered AS (
             SELECT w.customer_id, w.user_id, CAST(COALESCE(t.n, 0) - 1 + ROW_NUMBER() OVER (
                 PARTITION BY w.customer_id ORDER BY w.known_on, w.user_id) AS BIGINT) AS place
             FROM new_people AS w LEFT JOIN taken AS t ON t.customer_id = w.customer_id
         ), everybody AS (
-            SELECT customer_id, user_id, place FROM people
+            SELECT customer_id, user_id, place FROM people_before
             UNION ALL SELECT customer_id, user_id, place FROM numbered
         )
         SELECT customer_id, user_id, place,

@@ -3,6 +3,8 @@
 Ids are compared over all deliveries by a hash first; only rows whose hash repeats are ranked.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from sqlglot import exp
 
@@ -42,6 +44,25 @@ def rivals(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw"
         FROM ({sql(clean(reading, rules, arrival=arrival, raw=some))}) AS c
         WHERE fault = 0 AND NOT event_id IS NULL
     """)
+
+
+def repeated_among(hashes: Sequence[exp.Expr]) -> exp.Expr:
+    """The hashes (h) that occur more than once over all of `hashes`, each once."""
+    return parsed_query(
+        f"SELECT h FROM ({sql(all_of(hashes))}) AS a GROUP BY h HAVING COUNT(*) > 1"
+    )
+
+
+def with_path(rivals: exp.Expr, paths: str) -> exp.Expr:
+    """`rivals` with the path of their file, from table `paths` (file_no, path)."""
+    return parsed_query(
+        f"SELECT r.*, p.path FROM ({sql(rivals)}) AS r JOIN {paths} AS p ON p.file_no = r.file_no"
+    )
+
+
+def all_of(queries: Sequence[exp.Expr]) -> exp.Expr:
+    """The rows of all `queries`, which have the same columns."""
+    return parsed_query(" UNION ALL ".join(f"SELECT * FROM ({sql(q)}) AS q" for q in queries))
 
 
 def resolved(rivals: str = "rivals") -> exp.Expr:

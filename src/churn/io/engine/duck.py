@@ -1,43 +1,19 @@
-"""DuckDB, and nothing else here knows it: SQLGlot expressions in, Arrow tables or Parquet out."""
+"""The engine in this process: DuckDB, one connection in memory."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
 from churn.errors import InputError, MachineError
-from churn.settings import EngineSettings
-
-Relation: TypeAlias = pa.Table | Path | Sequence[Path]
+from churn.io.engine import Batches, Engine, Relation, Resources
 
 
-@dataclass
-class Resources:
-    """What a query may use: threads, memory (DuckDB's notation) and where it spills."""
-
-    threads: int = 2
-    memory_limit: str = "4GB"
-    spill: str = ""
-
-
-def resources(settings: EngineSettings) -> Resources:
-    """What the configuration allows; threads 0 means all that this process may use."""
-    threads = settings.threads or available_threads()
-    return Resources(threads, settings.memory_limit, settings.spill)
-
-
-class Engine:
-    """Runs SQLGlot expressions over named inputs; one connection in memory, pinned to UTC.
-
-    Inputs are Arrow tables or Parquet files; nothing is created outside the connection but the
-    files that `write` is asked for.
-    """
+class Duck(Engine):
+    """DuckDB; nothing is created outside the connection but the files that are asked for."""
 
     def __init__(self, resources: Resources) -> None:
         self._connection = duckdb.connect(
@@ -56,11 +32,6 @@ class Engine:
         self._connection.close()
 
     def bind(self, name: str, relation: Relation, *, row_numbers: bool = False) -> None:
-        """Make `relation` available to expressions as table `name`.
-
-        With `row_numbers`, Parquet files also show `file_index` (their place in `relation`) and
-        `file_row_number`, both from 0.
-        """
         if isinstance(relation, pa.Table):
             self._connection.register(name, relation)
             return
@@ -73,40 +44,39 @@ class Engine:
         )
 
     def view(self, name: str, query: exp.Expr) -> None:
-        """Make the rows of `query` available as table `name`, computed when they are asked for."""
         self._execute(f"CREATE OR REPLACE VIEW {_identifier(name)} AS {_sql(query)}")
 
     def materialise(self, name: str, query: exp.Expr) -> None:
-        """Compute `query` once and keep it as table `name`."""
         self._execute(f"CREATE OR REPLACE TEMP TABLE {_identifier(name)} AS {_sql(query)}")
 
     def table(self, query: exp.Expr) -> pa.Table:
-        """The rows of `query` as an Arrow table."""
         with _machine_failures():
             return self._connection.sql(_sql(query)).to_arrow_table()
 
     def write(self, query: exp.Expr, path: Path) -> None:
-        """The rows of `query`, in its own order, as a Parquet file at `path`."""
+        self._write(_sql(query), path)
+
+    def write_parts(
+        self, query: exp.Expr, folder: Path, *, by: str, order: Sequence[str], parts: Sequence[str]
+    ) -> dict[str, Path]:
+        written = {part: folder / f"{part}.parquet" for part in parts}
+        for part, path in written.items():
+            chosen = f"FROM ({_sql(query)}) AS q WHERE {by} = {_literal(part)}"
+            self._write(f"SELECT * EXCLUDE ({by}) {chosen} ORDER BY {', '.join(order)}", path)
+        return written
+
+    def _write(self, sql: str, path: Path) -> None:
         self._execute(
-            f"COPY ({_sql(query)}) TO {_literal(str(path))} "
+            f"COPY ({sql}) TO {_literal(str(path))} "
             "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 131072)"
         )
+
+    def apply(self, function: Batches, query: exp.Expr, schema: pa.Schema) -> pa.Table:
+        return function(self.table(query)).cast(schema)
 
     def _execute(self, sql: str) -> None:
         with _machine_failures():
             self._connection.execute(sql)
-
-
-@contextmanager
-def opened(resources: Resources, inputs: Mapping[str, Relation] | None = None) -> Iterator[Engine]:
-    """An engine with `inputs` bound by name, closed afterwards."""
-    engine = Engine(resources)
-    try:
-        for name, relation in (inputs or {}).items():
-            engine.bind(name, relation)
-        yield engine
-    finally:
-        engine.close()
 
 
 @contextmanager
@@ -139,8 +109,3 @@ def _literal(text: str) -> str:
 
 def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def available_threads() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,126 @@
+"""Results → tables of a database: the rows of the same dates are replaced, in one transaction."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from churn.contracts import LIST_COLUMNS, SCORES
+from churn.io import sql
+from churn.io.sink import DATED, Shipment
+from churn.settings import SinkSettings
+
+BATCH_ROWS = 10_000
+
+TYPES: Mapping[str, tuple[Any, pa.DataType]] = {
+    "VARCHAR": (sa.Text(), pa.string()),
+    "BIGINT": (sa.BigInteger(), pa.int64()),
+    "DOUBLE": (sa.Double(), pa.float64()),
+    "BOOLEAN": (sa.Boolean(), pa.bool_()),
+    "DATE": (sa.Date(), pa.date32()),
+    "TIMESTAMP": (sa.DateTime(), pa.timestamp("us")),
+}
+
+_LIST_KINDS = {
+    "BIGINT": ("rank", "weeks_on_list"),
+    "DATE": ("act_before", "last_contact", "as_of"),
+    "DOUBLE": (
+        "risk", "risk_8w", "risk_change", "times_average", "value_month", "at_stake", "priority",
+    ),
+}  # fmt: skip
+_LIST = {
+    name: next((kind for kind, names in _LIST_KINDS.items() if name in names), "VARCHAR")
+    for name in LIST_COLUMNS
+}
+DECLARED: Mapping[str, Mapping[str, str]] = {"scores": SCORES.columns, "retention": _LIST}
+"""Types that do not depend on what a file holds: an empty column has one too. The panel's columns
+are those of its features, typed by the statement that made them."""
+
+
+def replace(sink: SinkSettings, name: str, shipment: Shipment) -> int:
+    """Make the rows of `shipment` the only ones of its dates in table `name`; returns how many.
+
+    The table is created where it is missing, and columns are added that it does not have yet.
+    """
+    files = [pq.ParquetFile(path) for path in shipment.paths]
+    kinds = {field.name: _kind(shipment.name, field) for field in files[0].schema_arrow}
+    with sql.connected(sink.url_variable, is_read_only=False) as connection:
+        table = _table(name, kinds, schema=sink.schema, dated=DATED[shipment.name])
+        _prepare(connection, table)
+        connection.execute(
+            sa.delete(table).where(table.c[DATED[shipment.name]].in_(shipment.dates))
+        )
+        for file in files:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                _insert(connection, table, _typed(pa.Table.from_batches([batch]), kinds))
+    return sum(int(file.metadata.num_rows) for file in files)
+
+
+def _kind(name: str, field: pa.Field) -> str:
+    """The declared type of a column, else that of the file."""
+    if field.name in DECLARED.get(name, {}):
+        return DECLARED[name][field.name]
+    kinds = pa.types
+    tests = (
+        (kinds.is_boolean, "BOOLEAN"), (kinds.is_integer, "BIGINT"), (kinds.is_floating, "DOUBLE"),
+        (kinds.is_decimal, "DOUBLE"), (kinds.is_date, "DATE"), (kinds.is_timestamp, "TIMESTAMP"),
+    )  # fmt: skip
+    return next((kind for test, kind in tests if test(field.type)), "VARCHAR")
+
+
+def _table(name: str, kinds: Mapping[str, str], *, schema: str | None, dated: str) -> sa.Table:
+    keys = (dated, "customer_id")
+    columns = [
+        sa.Column(column, TYPES[kind][0], primary_key=column in keys, autoincrement=False)
+        for column, kind in kinds.items()
+    ]
+    return sa.Table(name, sa.MetaData(), *columns, schema=schema)
+
+
+def _prepare(connection: sa.Connection, table: sa.Table) -> None:
+    """Create the table, or add the columns it lacks; what it has beyond stays, and stays empty."""
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(table.name, schema=table.schema):
+        table.create(connection)
+        return
+    there = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
+    place = connection.dialect.identifier_preparer.format_table(table)
+    for column in table.columns:
+        if column.name not in there:
+            added = sa.Column(column.name, column.type)
+            spelled = sa.schema.CreateColumn(added).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {place} ADD COLUMN {spelled}")
+
+
+def _typed(rows: pa.Table, kinds: Mapping[str, str]) -> pa.Table:
+    """`rows` with the declared types; a column in which nothing is known has its type all the same."""
+    arrays = []
+    for name in rows.column_names:
+        kind = TYPES[kinds[name]][1]
+        column = rows[name]
+        is_empty = column.null_count == len(column)
+        arrays.append(pa.nulls(len(column), kind) if is_empty else column.cast(kind))
+    return pa.table(arrays, names=rows.column_names)
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+    """COPY where the driver is psycopg 3, else INSERT with many rows."""
+    if connection.dialect.driver != "psycopg":
+        connection.execute(sa.insert(table), rows.to_pylist())
+        return
+    quoted = connection.dialect.identifier_preparer
+    columns = ", ".join(quoted.quote(name) for name in rows.column_names)
+    # As CSV an empty text is "" and nothing at all is NULL, for Arrow and for PostgreSQL alike.
+    content = io.BytesIO()
+    pc.write_csv(rows, content, pc.WriteOptions(include_header=False))
+    driver: Any = connection.connection.driver_connection
+    statement = f"COPY {quoted.format_table(table)} ({columns}) FROM STDIN (FORMAT csv)"
+    statement = statement.replace(
+        "%%", "%"
+    )  # doubled for statements with parameters; this has none
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(content.getvalue())
