@@ -167,6 +167,7 @@ def _plan(settings: Any, workspace: Any) -> Any:
         all_places=panel.places(usage["event_types"]),
         arrival=settings.arrival(as_of),
         has_customer_versions=usage["has_customer_versions"],
+        has_late=usage["has_loaded_at"],
     )
 
 

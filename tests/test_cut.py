@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -14,9 +15,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from churn import flows
-from churn.io import tables
+from churn.io import panels, tables
 from churn.settings import CONF, Settings, register
-from churn.stages import simulate
+from churn.stages import features, rollup, simulate
 
 AS_OF = datetime(2025, 8, 11)
 """A Monday, nine weeks before the log ends."""
@@ -131,6 +132,26 @@ def test_cutting_the_log_by_arrival_changes_no_byte(
     """The side tables are cut too: a later change of them is not to be seen either."""
     cut = copied(demo, tmp_path / "source", arrived_before, sides=True)
     assert outcome(cut, tmp_path / "workspace") == full
+
+
+def test_a_panel_made_a_few_customers_at_a_time_is_the_same(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory bounds how many customers are looked at together, never what is found."""
+    words = [
+        f"workspace={tmp_path}", f"as_of={AS_OF:%Y-%m-%d}", "source=files",
+        f"source.events={demo}/events/*.parquet", f"source.customers={demo}/customers.parquet",
+        f"source.subscriptions={demo}/subscriptions.parquet", f"source.contacts={demo}/contacts.parquet",
+    ]  # fmt: skip
+    told = settings(*words, *SMALL)
+    rollup.run(told)
+    features.run(told)
+    together = tables.read(tmp_path / "panel", made_by="features")
+    assert len(tables.parts(tmp_path / "panel", made_by="features")) == 1
+    monkeypatch.setattr(panels, "CELLS_AT_ONCE", 200 * 7 * (together.shape[1]))
+    features.run(told)
+    assert len(tables.parts(tmp_path / "panel", made_by="features")) > 2
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "panel", made_by="features"), together)
 
 
 def test_another_thread_count_changes_no_byte(

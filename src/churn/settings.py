@@ -21,7 +21,8 @@ from churn.timeline import Arrival, parse_date, parse_moment
 
 @dataclass
 class EngineSettings:
-    """Where queries run: `threads` 0 = all there are; `memory_limit` in DuckDB's notation.
+    """Where queries run: `threads` 0 = all there are; `memory_limit` in DuckDB's notation, for the
+    whole process with what Python takes of it.
 
     `master`, `shuffle_partitions` and `patience_s` (how long a cluster may be without workers) are
     Spark's; `memory_limit` is then what a local master or each executor gets, and `threads` stand in

@@ -81,6 +81,10 @@ class Feature:
     def is_aggregate(self) -> bool:
         return any(True for _ in _parsed(self.expression).find_all(exp.AggFunc))
 
+    @property
+    def sql_type(self) -> str:
+        return "VARCHAR" if self.kind == "category" else "DOUBLE"
+
     def columns(self) -> set[str]:
         """The names that the expression reads."""
         return {column.name for column in _parsed(self.expression).find_all(exp.Column)}
@@ -102,6 +106,12 @@ class Vocabulary:
     available: Sequence[str] = ()
     static: Mapping[str, str] = field(default_factory=dict)
     topics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def use(self) -> str:
+        """SQL for what counts as use on a day: what people did, where the log names people, since
+        automated events are no use; else all events."""
+        return "n_person" if "people" in self.available else "n"
 
     @property
     def text_columns(self) -> list[str]:

@@ -2,44 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from sqlglot import exp, parse_one
 
-from churn.contracts import PLACES
-from churn.errors import ConfigurationError, nearest
-from churn.features import labels
+from churn.features import labels, windows
 from churn.features.definitions import Feature, Vocabulary, attribute_column, levels
-from churn.timeline import Arrival, is_mature, label_window, midnight
-from churn.usage.daily import as_known
-
-EPOCH_MONDAY_SHIFT = 3
-"""1970-01-01 was a Thursday: (days since then + 3) % 7 is 0 on Mondays, on every engine."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything a panel is built from beside the tables.
-
-    `snapshots` oldest first; labels as known at `labels_known_on`; `all_places` is every event type
-    of the roll-up with its column.
-    """
-
-    snapshots: Sequence[date]
-    labels_known_on: date
-    lookback_days: int
-    definition: labels.Definition
-    vocabulary: Vocabulary
-    features: Sequence[Feature]
-    all_places: Mapping[str, str]
-    arrival: Arrival
-    has_customer_versions: bool = False
-
-
-def places(event_types: Sequence[str]) -> dict[str, str]:
-    """Event type → its column of the roll-up; types beyond the last place have none."""
-    return dict(zip(event_types, PLACES, strict=False))
+from churn.features.plan import Plan as Plan
+from churn.features.plan import places as places
+from churn.timeline import is_mature, label_window, midnight
 
 
 def roles(patterns: Mapping[str, str], event_types: Sequence[str]) -> dict[str, list[str]]:
@@ -146,20 +118,16 @@ def statement(plan: Plan) -> exp.Expr:
     """The panel: snapshot, customer_id, the features in order, label, label_mature.
 
     Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population first, usage
-    left-joined; ordered by snapshot and customer.
+    left-joined; ordered by customer and snapshot.
     """
     ctes = {
         "snapshot": _snapshots(plan),
         "moment": "SELECT snapshot, known_before FROM snapshot",
-        "days": as_known(
-            _day_columns(plan),
-            first=min(plan.snapshots) - timedelta(days=plan.lookback_days),
-            use=use(plan.vocabulary),
-            with_gaps=any("gap_days" in item.columns() for item in _from(plan, "days")),
-        ),
-        "usage": _usage(plan),
+        **windows.usage(plan),
         **(
-            {"messages": _messages(plan), "written": _written(plan)} if _from(plan, "texts") else {}
+            {"messages": _messages(plan), "written": _written(plan)}
+            if plan.aggregated_from("texts")
+            else {}
         ),
         "versions": labels.subscription_versions(
             known="m.known_before", seen="m.snapshot", columns="m.snapshot"
@@ -168,7 +136,6 @@ def statement(plan: Plan) -> exp.Expr:
         "settled": _settled(plan),
         "label_days": _label_days(plan),
         "churned": labels.churned(plan.definition),
-        "population": labels.population(plan.definition),
         "first_events": _FIRST_EVENTS,
         "attributes": _attributes(plan),
         "contacted": _CONTACTED,
@@ -179,13 +146,43 @@ def statement(plan: Plan) -> exp.Expr:
         ctes[f"level_{depth}"] = _next_level(previous, level)
         previous = f"level_{depth}"
     listed = ", ".join(
-        f'CAST("{item.name}" AS {_type(item)}) AS "{item.name}"' for item in plan.features
+        f'CAST("{item.name}" AS {item.sql_type}) AS "{item.name}"' for item in plan.features
     )
     body = ", ".join(f"{name} AS ({sql})" for name, sql in ctes.items())
     return _sql(f"""
         WITH {body}
         SELECT snapshot, customer_id, {listed}{"," if listed else ""} label, label_mature
-        FROM {previous} ORDER BY snapshot, customer_id
+        FROM {previous} ORDER BY customer_id, snapshot
+    """)
+
+
+def of_customers(statement: exp.Expr, *, first: str | None, before: str | None) -> exp.Expr:
+    """`statement` for the customers with first <= id < before (None: no bound) alone."""
+    bounds = [
+        f"customer_id {compared} {exp.Literal.string(bound).sql(dialect='duckdb')}"
+        for compared, bound in ((">=", first), ("<", before))
+        if bound is not None
+    ]
+    if not bounds:
+        return statement
+    chosen = statement.copy()
+    for table in list(chosen.find_all(exp.Table)):
+        if table.name in _OF_CUSTOMERS:
+            part = _sql(f"SELECT * FROM {table.name} WHERE {' AND '.join(bounds)}")
+            table.replace(exp.Subquery(this=part, alias=table.args.get("alias") or table.this))
+    return chosen
+
+
+_OF_CUSTOMERS = ("daily", "late", "texts", "customers", "subscriptions", "contacts")
+
+
+def every_so_many_customers(n: int) -> exp.Expr:
+    """The ids (`customer_id`, ascending) that part the customers of `daily` into ranges of `n`."""
+    return _sql(f"""
+        SELECT customer_id FROM (
+            SELECT customer_id, ROW_NUMBER() OVER (ORDER BY customer_id) AS place
+            FROM (SELECT DISTINCT customer_id FROM daily) AS everybody
+        ) AS numbered WHERE place % {n} = 1 AND place > 1 ORDER BY customer_id
     """)
 
 
@@ -220,63 +217,6 @@ def _snapshots(plan: Plan) -> str:
     return f"SELECT {columns} FROM (VALUES {', '.join(rows)}) AS s({columns})"
 
 
-def use(vocabulary: Vocabulary) -> str:
-    """What counts as use: what people did, where the log names people; automated events are not."""
-    return "n_person" if "people" in vocabulary.available else "n"
-
-
-def _day_columns(plan: Plan) -> dict[str, str]:
-    """The columns of `days` that the features read, by name; roles and qualifying are sums."""
-    wanted = {column for item in _from(plan, "days") for column in item.columns()}
-    sums = {
-        name: " + ".join(plan.all_places[event] for event in events if event in plan.all_places)
-        or "n * 0"
-        for name, events in plan.vocabulary.sums.items()
-    }
-    sums["n_qualifying"] = qualifying(plan.definition, plan.all_places)
-    computed = {"age_days", "gap_days", "weekday", "n_use"}
-    plain = {name: name for name in sorted(wanted - set(sums) - computed)}
-    return plain | {
-        name: sql for name, sql in sums.items() if name in wanted or name == "n_qualifying"
-    }
-
-
-def qualifying(definition: labels.Definition, all_places: Mapping[str, str]) -> str:
-    """SQL for the qualifying events of a day; any event where the definition names none."""
-    for event in definition.qualifying_events:
-        if event not in all_places:
-            raise ConfigurationError(
-                "churn.qualifying_events names an event that is not in the log",
-                got=event,
-                expected=nearest(event, list(all_places)),
-                next_step="look at the event types with `churn check`",
-            )
-    return " + ".join(all_places[event] for event in definition.qualifying_events) or "n"
-
-
-def _usage(plan: Plan) -> str:
-    """One row per snapshot and customer with a day in the lookback; all aggregates in one pass."""
-    weekday = f"(DATE_DIFF('day', DATE '1970-01-01', day) + {EPOCH_MONDAY_SHIFT}) % 7 AS weekday"
-    aggregates = _aggregates(_from(plan, "days"))
-    active = f"SUM(CASE WHEN age_days <= {plan.definition.active_days} THEN n_qualifying END)"
-    return f"""
-        SELECT snapshot, customer_id, {aggregates + "," if aggregates else ""}
-               COALESCE({active}, 0) AS n_qualifying_active
-        FROM (SELECT *, {weekday} FROM days) AS d GROUP BY snapshot, customer_id
-    """
-
-
-def _from(plan: Plan, rows: str) -> list[Feature]:
-    """The features that aggregate these rows."""
-    return [item for item in plan.features if item.is_aggregate and item.rows == rows]
-
-
-def _aggregates(features: Sequence[Feature]) -> str:
-    return ", ".join(
-        f'CAST({item.expression} AS {_type(item)}) AS "{item.name}"' for item in features
-    )
-
-
 def _messages(plan: Plan) -> str:
     """One row per snapshot and message of the lookback that was known then, with its topics.
 
@@ -298,7 +238,7 @@ def _messages(plan: Plan) -> str:
 
 
 def _written(plan: Plan) -> str:
-    aggregates = _aggregates(_from(plan, "texts"))
+    aggregates = windows.aggregates(plan.aggregated_from("texts"))
     return (
         f"SELECT snapshot, customer_id, {aggregates} FROM messages GROUP BY snapshot, customer_id"
     )
@@ -318,7 +258,7 @@ def _settled(plan: Plan) -> str:
 def _label_days(plan: Plan) -> str:
     """The days with qualifying events in the label windows, as known when labels are known."""
     known = _date(plan.labels_known_on)
-    sql = qualifying(plan.definition, plan.all_places)
+    sql = plan.qualifying
     first = _date(min(plan.snapshots) + timedelta(days=plan.definition.gap_days))
     return f"""
         SELECT customer_id, day, {sql} AS n_qualifying FROM daily
@@ -379,13 +319,14 @@ def _attributes(plan: Plan) -> str:
 def _joined(plan: Plan) -> str:
     """The population with its usage, contract, attributes, contacts and label."""
     aliases = {"days": "u", "texts": "w"}
+    source, who = labels.population(plan.definition)
     aggregates = "".join(
         f', {_filled(item, _quoted(aliases[item.rows], item))} AS "{item.name}"'
         for item in levels(plan.features)[0]
     )
     written = (
-        "LEFT JOIN written AS w ON w.snapshot = p.snapshot AND w.customer_id = p.customer_id"
-        if _from(plan, "texts")
+        f"LEFT JOIN written AS w ON w.snapshot = {who}.snapshot AND w.customer_id = {who}.customer_id"
+        if plan.aggregated_from("texts")
         else ""
     )
     attributes = "".join(
@@ -393,7 +334,7 @@ def _joined(plan: Plan) -> str:
         for name, kind in plan.vocabulary.static.items()
     )
     return f"""
-        SELECT s.snapshot, p.customer_id {aggregates} {attributes},
+        SELECT s.snapshot, {who}.customer_id {aggregates} {attributes},
             DATE_DIFF('day', f.day, s.snapshot) AS its_since_first_event_days,
             CASE WHEN a.signed_up_at < CAST(s.snapshot AS TIMESTAMP)
                 THEN DATE_DIFF('day', CAST(a.signed_up_at AS DATE), s.snapshot) END
@@ -405,14 +346,13 @@ def _joined(plan: Plan) -> str:
             COALESCE(t.n_contacts_56d, 0) AS its_n_contacts_56d,
             t.since_contact_days AS its_since_contact_days,
             {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature
-        FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
-        LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
+        FROM {source} JOIN snapshot AS s ON s.snapshot = {who}.snapshot
         {written}
-        LEFT JOIN first_events AS f ON f.snapshot = p.snapshot AND f.customer_id = p.customer_id
-        LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
-        LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id
-        LEFT JOIN contacted AS t ON t.snapshot = p.snapshot AND t.customer_id = p.customer_id
-        LEFT JOIN churned AS c ON c.snapshot = p.snapshot AND c.customer_id = p.customer_id
+        LEFT JOIN first_events AS f ON f.snapshot = {who}.snapshot AND f.customer_id = {who}.customer_id
+        LEFT JOIN subscribed AS b ON b.snapshot = {who}.snapshot AND b.customer_id = {who}.customer_id
+        LEFT JOIN attributes AS a ON a.snapshot = {who}.snapshot AND a.customer_id = {who}.customer_id
+        LEFT JOIN contacted AS t ON t.snapshot = {who}.snapshot AND t.customer_id = {who}.customer_id
+        LEFT JOIN churned AS c ON c.snapshot = {who}.snapshot AND c.customer_id = {who}.customer_id
     """
 
 
@@ -432,10 +372,6 @@ def _filled(item: Feature, sql: str) -> str:
 
 def _quoted(table: str, item: Feature) -> str:
     return f'{table}."{item.name}"'
-
-
-def _type(item: Feature) -> str:
-    return "VARCHAR" if item.kind == "category" else "DOUBLE"
 
 
 def _date(day: date) -> str:

@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from sqlglot import parse_one
@@ -59,9 +60,12 @@ def report_churn(
 ) -> None:
     """Log how many could churn and did at each snapshot that training would use."""
     types = engine.table(daily.first_appearances())["event"].to_pylist()
-    engine.materialise("daily", daily.daily(event_types=types, with_people=False))
+    what: Any = {
+        "event_types": types, "with_people": False, "with_arrival": intake.has_loaded_at,
+    }  # fmt: skip
+    engine.materialise("daily", daily.daily(**what))
     engine.view("daily_part", parse_one("SELECT * FROM daily"))
-    engine.materialise("late", daily.late(event_types=types, with_people=False))
+    engine.materialise("late", daily.late(**what))
     for name in SIDES:
         engine.bind(name, sides.get(name, empty(contracts.SOURCES[name])))
     as_of = settings.as_of_date() or intake.last_day

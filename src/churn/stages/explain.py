@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from churn import contracts
 from churn.errors import ConfigurationError, nearest
-from churn.features import panel
 from churn.features.definitions import Vocabulary
 from churn.io import bundle, plots, tables
 from churn.io.bundle import Bundle
@@ -37,7 +36,7 @@ def run(settings: Settings) -> None:
     _require_scored(chosen, facts)
     facts = facts.loc[chosen]
     said = spoken(settings)
-    use = panel.use(Vocabulary(**champion.spec["panel"]["vocabulary"]))
+    use = Vocabulary(**champion.spec["panel"]["vocabulary"]).use
     with opened(resources(settings.engine), workspace.usage()) as engine:
         engine.bind("listed", pa.table({"customer_id": pa.array(chosen, pa.string())}))
         events = history.matrix(engine.table(history.days(as_of, use=use)).to_pandas(), chosen)

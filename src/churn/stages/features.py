@@ -10,7 +10,7 @@ from typing import Any
 
 from churn.errors import HeldBackError
 from churn.features import definitions, panel, topics
-from churn.io import sink, tables
+from churn.io import panels, sink, tables
 from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh_texts
 from churn.settings import Settings, feature_documents
@@ -41,15 +41,16 @@ def run(settings: Settings) -> None:
             all_places=panel.places(usage["event_types"]),
             arrival=settings.arrival(as_of),
             has_customer_versions=usage["has_customer_versions"],
+            has_late=usage["has_loaded_at"],
         )
         weigh_texts(engine, vocabulary)
         folder = workspace.folder("panel")
         folder.mkdir(parents=True, exist_ok=True)
         with tables.staging(folder) as place:
-            engine.write(panel.statement(plan), place / "panel.parquet")
+            panels.write(engine, plan, panel.statement(plan), place / "panel")
             tables.commit(
                 folder,
-                {"panel": place / "panel.parquet"},
+                {"panel": place / "panel"},
                 keep=[],
                 facts=_facts(plan, as_of, settings),
             )

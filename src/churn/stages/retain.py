@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from churn.features import panel
 from churn.features.definitions import Vocabulary
 from churn.features.labels import Definition
 from churn.io import bundle, export, mail, page, sink, tables, wording
@@ -123,7 +122,7 @@ def _attributes(workspace: Workspace, as_of: date) -> dict[str, pd.Series]:
 
 
 def _use(champion: Bundle) -> str:
-    return panel.use(Vocabulary(**champion.spec["panel"]["vocabulary"]))
+    return Vocabulary(**champion.spec["panel"]["vocabulary"]).use
 
 
 def _details(

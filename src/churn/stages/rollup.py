@@ -57,9 +57,14 @@ def run(settings: Settings) -> None:
         event_types = _numbered(engine, intake, touched, event_types)
         if _width(event_types) != _width(before["event_types"]):
             touched = list(intake.months)
+        what: Any = {
+            "event_types": event_types,
+            "with_people": intake.has_user_id,
+            "with_arrival": intake.has_loaded_at,
+        }
         queries = {
-            "daily": daily.daily(event_types=event_types, with_people=intake.has_user_id),
-            "late": daily.late(event_types=event_types, with_people=intake.has_user_id),
+            "daily": daily.daily(**what),
+            "late": daily.late(**what),
             "texts": texts.texts(texts.speaking(settings.rollup.texts, event_types)),
         }
         facts = _facts(intake, event_types, sides, known_at=settings.known_at)

@@ -83,6 +83,7 @@ def _plan(champion: Bundle, settings: Settings, as_of: date, usage: dict[str, An
         all_places=panel.places(usage["event_types"]),
         arrival=settings.arrival(as_of),
         has_customer_versions=usage["has_customer_versions"],
+        has_late=usage["has_loaded_at"],
     )
 
 

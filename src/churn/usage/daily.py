@@ -5,12 +5,12 @@ late, `late` holds all their rows by the first snapshot that knows them, so that
 can be rebuilt as it was known and everybody else takes the fast path.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from sqlglot import exp, parse_one
 
-from churn.contracts import DAILY, LATE, MASKS, N_PLACES, SUMS, kept, kept_places
+from churn.contracts import DAILY, LATE, MASKS, N_PLACES, Table, kept, kept_places
 
 
 def first_appearances() -> exp.Expr:
@@ -79,24 +79,34 @@ def numbered_people() -> exp.Expr:
     """)
 
 
-def daily(*, event_types: Sequence[str], with_people: bool) -> exp.Expr:
-    """`clean_events` (and `people`) of some whole days → the rows of `daily` for these days."""
+def daily(*, event_types: Sequence[str], with_people: bool, with_arrival: bool) -> exp.Expr:
+    """`clean_events` (and `people`) of some whole days → the rows of `daily` for these days.
+
+    Without arrival, every row was known the day after it happened.
+    """
+    next_day = "CAST(day + INTERVAL '1' DAY AS DATE)"
+    first, last = ("MIN(known_on)", "MAX(known_on)") if with_arrival else (next_day, next_day)
     return _ordered(
         f"""
-        SELECT customer_id, day, {_totals(len(event_types))},
-               MIN(known_on) AS first_known_on, MAX(known_on) AS last_known_on
+        SELECT customer_id, day, {_counted(len(event_types), with_people)},
+               {first} AS first_known_on, {last} AS last_known_on
         FROM ({_placed(event_types, with_people)}) AS placed GROUP BY customer_id, day
         """,
-        kept(DAILY, n_event_types=len(event_types)),
-        DAILY.order,
+        DAILY,
+        n_event_types=len(event_types),
     )
 
 
-def late(*, event_types: Sequence[str], with_people: bool) -> exp.Expr:
+def late(*, event_types: Sequence[str], with_people: bool, with_arrival: bool) -> exp.Expr:
     """The same → the rows of `late`; reads `daily_part`, the rows of `daily` for these days."""
+    if not with_arrival:
+        names = ["first_known_on AS known_on" if name == "known_on" else name
+                 for name in kept(LATE, n_event_types=len(event_types))]  # fmt: skip
+        return _sql(f"SELECT {', '.join(names)} FROM daily_part WHERE FALSE")
     return _ordered(
         f"""
-        SELECT placed.customer_id, placed.day, placed.known_on, {_totals(len(event_types))},
+        SELECT placed.customer_id, placed.day, placed.known_on,
+               {_counted(len(event_types), with_people)},
                MAX(received.last_known_on) AS last_known_on
         FROM ({_placed(event_types, with_people)}) AS placed
         JOIN (
@@ -105,31 +115,102 @@ def late(*, event_types: Sequence[str], with_people: bool) -> exp.Expr:
         ) AS received ON received.customer_id = placed.customer_id AND received.day = placed.day
         GROUP BY placed.customer_id, placed.day, placed.known_on
         """,
-        kept(LATE, n_event_types=len(event_types)),
-        LATE.order,
+        LATE,
+        n_event_types=len(event_types),
+    )
+
+
+def stepped(raw: Iterable[str], *, first: date, before: date, use: str, with_gaps: bool) -> str:
+    """SQL for the days of `daily` in [first, before) with the columns `raw` and `day_before`, the
+    day of use before (null without `with_gaps`, which costs a sort of everything)."""
+    step = _last_use(use, "customer_id") if with_gaps else "CAST(NULL AS DATE)"
+    return f"""
+        SELECT customer_id, day, {", ".join(raw)}, {step} AS day_before
+        FROM daily WHERE day >= DATE '{first}' AND day < DATE '{before}'
+    """
+
+
+def slow_pairs(*, first: date) -> str:
+    """SQL for the pairs (snapshot, customer_id) whose lookback holds a row not known at the snapshot.
+
+    Reads `daily` and `snapshot` (snapshot, first_day); `first` is the first day of any lookback.
+    """
+    return f"""
+        SELECT DISTINCT s.snapshot, d.customer_id FROM (
+            SELECT customer_id, day, last_known_on FROM daily
+            WHERE DATE_DIFF('day', day, last_known_on) > 1 AND day >= DATE '{first}'
+        ) AS d JOIN snapshot AS s
+        ON d.day < s.snapshot AND d.day >= s.first_day AND d.last_known_on > s.snapshot
+    """
+
+
+def raw_columns(columns: Mapping[str, str], *, use: str) -> list[str]:
+    """The columns of the roll-up that `columns` and `use` are computed from."""
+    read = (use, *columns.values())
+    return sorted(
+        {column.name for sql in read for column in _sql(f"SELECT {sql}").find_all(exp.Column)}
     )
 
 
 def as_known(
-    columns: Mapping[str, str], *, first: date, use: str = "n", with_gaps: bool = True
+    columns: Mapping[str, str],
+    *,
+    first: date,
+    before: date,
+    use: str = "n",
+    with_gaps: bool = True,
+    slow: str | None = "slow",
 ) -> str:
     """SQL for the days of every customer in the lookback of every snapshot, as known then.
 
-    Reads `daily`, `late` and `snapshot` (snapshot, first_day); gives snapshot, customer_id, day,
-    `age_days` (1 = the day before the snapshot), `n_use` (what counts as use, expression `use`),
-    `gap_days` (since the day of use before, null where that lies before the lookback) and
-    `columns`: name → expression over sums, or the name of a mask. One row per snapshot, customer
-    and day with a known event. `first` is the first day of any lookback; without `with_gaps` there is
-    no `gap_days`, which costs a sort of everything.
+    Reads `daily`, `late`, `snapshot` (snapshot, first_day) and `slow_pairs`; gives snapshot,
+    customer_id, day, `age_days` (1 = the day before the snapshot), `n_use` (what counts as use,
+    expression `use`), `gap_days` (since the day of use before, null where that lies before the
+    lookback) and `columns`: name → expression over sums, or the name of a mask. One row per
+    snapshot, customer and day with a known event. The lookbacks lie in [first, before).
 
-    A pair of snapshot and customer whose lookback holds a row not yet known is rebuilt from `late`;
-    all others read totals, whose gap to the day before is computed once before the join.
+    A pair of `slow` is rebuilt from `late`; all other pairs read totals, whose gap to the day before
+    is computed once before the join. Without `slow` nothing ever arrived late.
     """
-    kept = [f"{sql} AS {name}" for name, sql in columns.items()]
-    read = (use, *columns.values())
-    raw = sorted(
-        {column.name for sql in read for column in _sql(f"SELECT {sql}").find_all(exp.Column)}
+    raw = raw_columns(columns, use=use)
+    days = stepped(raw, first=first, before=before, use=use, with_gaps=with_gaps)
+    parts = {"fast_days": _fast_days(days, raw, slow=slow)}
+    if slow:
+        parts["slow_days"] = _slow_days(raw, slow=slow, use=use, with_gaps=with_gaps)
+    every = " UNION ALL ".join(
+        f"SELECT snapshot, first_day, customer_id, day, day_before, {', '.join(raw)} FROM {name}"
+        for name in parts
     )
+    kept = [f"{sql} AS {name}" for name, sql in columns.items()]
+    listed = ", ".join(f"{name} AS ({sql})" for name, sql in parts.items())
+    return f"""
+        WITH {listed}
+        SELECT snapshot, customer_id, day, DATE_DIFF('day', day, snapshot) AS age_days,
+               CASE WHEN {use} > 0 AND day_before >= first_day THEN DATE_DIFF('day', day_before, day)
+                   END AS gap_days,
+               {", ".join([f"{use} AS n_use", *kept])}
+        FROM ({every}) AS known_days
+    """
+
+
+def _fast_days(stepped: str, raw: Sequence[str], *, slow: str | None) -> str:
+    """The days of all pairs for which the totals hold."""
+    taken = ", ".join(f"d.{name}" for name in raw)
+    apart = (
+        f"LEFT JOIN {slow} ON {slow}.snapshot = s.snapshot AND {slow}.customer_id = d.customer_id "
+        f"WHERE {slow}.customer_id IS NULL"
+        if slow
+        else ""
+    )
+    return f"""
+        SELECT s.snapshot, s.first_day, d.customer_id, d.day, d.day_before, {taken}
+        FROM ({stepped}) AS d JOIN snapshot AS s ON d.day < s.snapshot AND d.day >= s.first_day
+        {apart}
+    """
+
+
+def _slow_days(raw: Sequence[str], *, slow: str, use: str, with_gaps: bool) -> str:
+    """The days of the pairs of `slow`, those that are not wholly known rebuilt from `late`."""
     rebuilt = ", ".join(
         f"BIT_OR(l.{name}) AS {name}"
         if name in MASKS
@@ -137,52 +218,21 @@ def as_known(
         for name in raw
     )
     taken = ", ".join(f"d.{name}" for name in raw)
-    before = (
-        (_last_use(use, "customer_id"), _last_use(use, "snapshot, customer_id"))
-        if with_gaps
-        else ("CAST(NULL AS DATE)", "CAST(NULL AS DATE)")
-    )
+    step = _last_use(use, "snapshot, customer_id") if with_gaps else "CAST(NULL AS DATE)"
     return f"""
-        WITH stepped AS (
-            SELECT customer_id, day, last_known_on, {", ".join(raw)},
-                   {before[0]} AS day_before
-            FROM daily WHERE day >= DATE '{first.isoformat()}'
-        ), slow AS (
-            SELECT DISTINCT s.snapshot, d.customer_id FROM (
-                SELECT customer_id, day, last_known_on FROM daily
-                WHERE DATE_DIFF('day', day, last_known_on) > 1 AND day >= DATE '{first.isoformat()}'
-            ) AS d JOIN snapshot AS s
-            ON d.day < s.snapshot AND d.day >= s.first_day AND d.last_known_on > s.snapshot
-        ), fast_days AS (
-            SELECT s.snapshot, s.first_day, d.customer_id, d.day, d.day_before, {taken}
-            FROM stepped AS d JOIN snapshot AS s ON d.day < s.snapshot AND d.day >= s.first_day
-            LEFT JOIN slow ON slow.snapshot = s.snapshot AND slow.customer_id = d.customer_id
-            WHERE slow.customer_id IS NULL
-        ), slow_days AS (
+        SELECT *, {step} AS day_before FROM (
             SELECT s.snapshot, s.first_day, d.customer_id, d.day, {taken}
-            FROM daily AS d JOIN slow ON slow.customer_id = d.customer_id
-            JOIN snapshot AS s ON s.snapshot = slow.snapshot
+            FROM daily AS d JOIN {slow} AS p ON p.customer_id = d.customer_id
+            JOIN snapshot AS s ON s.snapshot = p.snapshot
             WHERE d.day < s.snapshot AND d.day >= s.first_day AND d.last_known_on <= s.snapshot
             UNION ALL
             SELECT s.snapshot, s.first_day, l.customer_id, l.day, {rebuilt}
-            FROM late AS l JOIN slow ON slow.customer_id = l.customer_id
-            JOIN snapshot AS s ON s.snapshot = slow.snapshot
+            FROM late AS l JOIN {slow} AS p ON p.customer_id = l.customer_id
+            JOIN snapshot AS s ON s.snapshot = p.snapshot
             WHERE l.day < s.snapshot AND l.day >= s.first_day
                 AND l.known_on <= s.snapshot AND l.last_known_on > s.snapshot
             GROUP BY s.snapshot, s.first_day, l.customer_id, l.day
-        ), known_days AS (
-            SELECT snapshot, first_day, customer_id, day, day_before, {", ".join(raw)} FROM fast_days
-            UNION ALL
-            SELECT snapshot, first_day, customer_id, day,
-                   {before[1]} AS day_before,
-                   {", ".join(raw)}
-            FROM slow_days
-        )
-        SELECT snapshot, customer_id, day, DATE_DIFF('day', day, snapshot) AS age_days,
-               CASE WHEN {use} > 0 AND day_before >= first_day THEN DATE_DIFF('day', day_before, day)
-                   END AS gap_days,
-               {", ".join([f"{use} AS n_use", *kept])}
-        FROM known_days
+        ) AS rebuilt
     """
 
 
@@ -194,42 +244,68 @@ def _last_use(use: str, partition: str) -> str:
     )
 
 
-def _totals(n_event_types: int) -> str:
-    """The additive columns; money is already in 1/10000, so that no sum depends on threads."""
-    counts = [
-        f"COUNT(CASE WHEN place = {place} THEN 1 END)"
-        if place < n_event_types
-        else "CAST(0 AS BIGINT)"
-        for place in range(len(kept_places(n_event_types)))
-    ]
-    sums = {
+def _counted(n_event_types: int, with_people: bool) -> str:
+    """The additive columns of the rows of `placed`, counts of event types still packed; money is
+    already in 1/10000, so that no sum depends on threads."""
+    person = "COUNT(person_bit)" if with_people else "CAST(0 AS BIGINT)"
+    people = "COALESCE(BIT_OR(person_bit), 0)" if with_people else "CAST(0 AS BIGINT)"
+    columns = {
         "n": "COUNT(*)",
-        "n_person": "COUNT(person_bit)",
+        "n_person": person,
         "value_sum": "CAST(COALESCE(SUM(value_units), 0) AS BIGINT)",
         "n_value": "COUNT(value_units)",
         "negative_sum": "CAST(COALESCE(SUM(CASE WHEN value_units < 0 THEN value_units END), 0) AS BIGINT)",
         "n_negative": "COUNT(CASE WHEN value_units < 0 THEN 1 END)",
         "n_night": "COUNT(CASE WHEN local_hour < 6 THEN 1 END)",
-        "n_other": "COUNT(CASE WHEN place IS NULL THEN 1 END)",
-        **dict(zip(kept_places(n_event_types), counts, strict=True)),
-    }
-    masks = {
-        "event_mask": "COALESCE(BIT_OR(event_bit), 0)",
-        "people_mask": "COALESCE(BIT_OR(person_bit), 0)",
+        "people_mask": people,
         "hour_mask": "BIT_OR(CAST(1 AS BIGINT) << CAST(local_hour AS BIGINT))",
+        **{
+            f"pack_{pack}": f"CAST(COALESCE(SUM(pack_{pack}), 0) AS BIGINT)"
+            for pack in range(_n_packs(n_event_types))
+        },
     }
-    assert tuple(sums) == SUMS[: len(sums)]
-    assert tuple(masks) == MASKS
-    return ", ".join(f"{sql} AS {name}" for name, sql in (sums | masks).items())
+    return ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+
+
+PACK_BITS = 31
+"""Two counts share a 64-bit sum, which halves the work of counting event types: nobody has two
+thousand million events of a type on a day."""
+
+
+def _n_packs(n_event_types: int) -> int:
+    return -(-max(1, min(n_event_types, N_PLACES)) // 2)
+
+
+def _unpacked(n_event_types: int) -> dict[str, str]:
+    """The columns that follow from the packed counts: name → SQL."""
+    n_placed = max(1, min(n_event_types, N_PLACES))
+    counts = {
+        name: f"(pack_{place // 2} >> {PACK_BITS * (place % 2)}) & {2**PACK_BITS - 1}"
+        if place < n_placed
+        else "CAST(0 AS BIGINT)"
+        for place, name in enumerate(kept_places(n_event_types))
+    }
+    placed = list(counts.values())[:n_placed]
+    bits = [
+        f"CASE WHEN {count} > 0 THEN CAST({1 << place} AS BIGINT) ELSE 0 END"
+        for place, count in enumerate(placed)
+    ]
+    return {
+        **counts,
+        "n_other": "n - " + " - ".join(f"({count})" for count in placed),
+        "event_mask": " + ".join(bits),
+    }
 
 
 def _placed(event_types: Sequence[str], with_people: bool) -> str:
-    """`clean_events` with the place of the event type and the bits of event type and person."""
+    """`clean_events` with where the event type is counted and the bit of the person."""
     placed = list(event_types)[:N_PLACES] or [""]
+    packs = range(_n_packs(len(event_types)))
     rows = ", ".join(
-        f"({_text(event)}, {place}, CAST({1 << place} AS BIGINT))"
+        f"({', '.join([_text(event), *(_share(place, pack) for pack in packs)])})"
         for place, event in enumerate(placed)
     )
+    names = ", ".join(f"pack_{pack}" for pack in packs)
     person = "p.bit" if with_people else "CAST(NULL AS BIGINT)"
     people = (
         "LEFT JOIN people AS p ON p.customer_id = e.customer_id AND p.user_id = e.user_id"
@@ -238,15 +314,26 @@ def _placed(event_types: Sequence[str], with_people: bool) -> str:
     )
     return f"""
         SELECT e.customer_id, e.day, e.known_on, e.value_units, e.local_hour,
-               t.place, t.event_bit, {person} AS person_bit
+               {names}, {person} AS person_bit
         FROM clean_events AS e
-        LEFT JOIN (VALUES {rows}) AS t(event, place, event_bit) ON t.event = e.event
+        LEFT JOIN (VALUES {rows}) AS t(event, {names}) ON t.event = e.event
         {people}
     """
 
 
-def _ordered(sql: str, columns: Sequence[str], order: Sequence[str]) -> exp.Expr:
-    return _sql(f"SELECT {', '.join(columns)} FROM ({sql}) AS r ORDER BY {', '.join(order)}")
+def _share(place: int, pack: int) -> str:
+    """What one event of the type at `place` adds to `pack`."""
+    return f"CAST({(1 << PACK_BITS * (place % 2)) if place // 2 == pack else 0} AS BIGINT)"
+
+
+def _ordered(sql: str, table: Table, *, n_event_types: int) -> exp.Expr:
+    """The rows of `sql` as the roll-up keeps them, sorted while they are still narrow."""
+    made = _unpacked(n_event_types)
+    columns = ", ".join(
+        f"{made[name]} AS {name}" if name in made else name
+        for name in kept(table, n_event_types=n_event_types)
+    )
+    return _sql(f"SELECT {columns} FROM ({sql} ORDER BY {', '.join(table.order)}) AS r")
 
 
 def _text(value: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sqlglot import exp, parse_one
 
-from churn.usage.daily import as_known
+from churn.usage.daily import as_known, slow_pairs
 
 N_WEEKS = 26
 N_DAYS = 7 * N_WEEKS
@@ -20,7 +20,8 @@ def days(as_of: date, *, use: str) -> exp.Expr:
     return parse_one(
         f"""
         WITH snapshot AS (SELECT DATE '{as_of}' AS snapshot, DATE '{first}' AS first_day),
-        days AS ({as_known({}, first=first, use=use, with_gaps=False)})
+        slow AS ({slow_pairs(first=first)}),
+        days AS ({as_known({}, first=first, before=as_of, use=use, with_gaps=False)})
         SELECT customer_id, age_days, n_use AS n FROM days
         WHERE n_use > 0 AND customer_id IN (SELECT customer_id FROM listed) ORDER BY customer_id, age_days
         """,

@@ -1,5 +1,7 @@
 """The engine in this process: DuckDB, one connection in memory."""
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,7 @@ class Duck(Engine):
         self._connection = duckdb.connect(
             config={
                 "threads": resources.threads,
-                "memory_limit": resources.memory_limit,
+                "memory_limit": _left_over(resources.memory_limit),
                 "preserve_insertion_order": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
@@ -68,7 +70,7 @@ class Duck(Engine):
     def _write(self, sql: str, path: Path) -> None:
         self._execute(
             f"COPY ({sql}) TO {_literal(str(path))} "
-            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 131072)"
+            "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 131072)"
         )
 
     def apply(self, function: Batches, query: exp.Expr, schema: pa.Schema) -> pa.Table:
@@ -77,6 +79,29 @@ class Duck(Engine):
     def _execute(self, sql: str) -> None:
         with _machine_failures():
             self._connection.execute(sql)
+
+
+SMALLEST = 200_000_000
+"""Bytes without which DuckDB gets nowhere, whatever the process has taken already."""
+
+
+def _left_over(limit: str) -> str:
+    """What is left of a memory limit for DuckDB: Python and its packages live in the same process."""
+    found = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(i?)B?\s*", limit, re.IGNORECASE)
+    if found is None:
+        return limit
+    amount, unit, binary = found.groups()
+    scale = (1024 if binary else 1000) ** " KMGT".index(unit.upper() or " ")
+    return f"{max(SMALLEST, int(float(amount) * scale) - _resident())}B"
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds now; 0 where nobody says."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
