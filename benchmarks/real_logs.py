@@ -105,7 +105,7 @@ def tested(task: Task, snapshot: str) -> pd.DataFrame:
     """Risk and label of everybody who could churn at one snapshot; the product saw only the past."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        overrides = [*task.overrides, *_source(task, snapshot, place)]
+        overrides = [*task.overrides, *source(task, snapshot, place)]
         for command in ("rollup", "features", "train", "promote", "score"):
             as_of = snapshot if command == "score" else task.trained_at or snapshot
             done = subprocess.run(
@@ -122,7 +122,7 @@ def tested(task: Task, snapshot: str) -> pd.DataFrame:
     )
 
 
-def _source(task: Task, snapshot: str, place: Path) -> list[str]:
+def source(task: Task, snapshot: str, place: Path) -> list[str]:
     """The log cut at `snapshot`, as files, and the overrides that point to it."""
     cut = place / "events.parquet"
     duckdb.execute(f"COPY (SELECT * FROM ({whole(task)}) WHERE ts < DATE '{snapshot}') TO '{cut}'")

@@ -1,11 +1,19 @@
-"""Prints the feature catalogue (docs/features.md); `make catalogue` writes it."""
+"""Prints the feature catalogue (docs/features.md); `make catalogue` writes it.
+
+    python docs/catalogue.py [my_features.yaml ...]
+
+With files of your own (as in features.more) their features stand in it too.
+"""
+
+import sys
+from collections.abc import Sequence
 
 from churn.features import definitions
 from churn.features.definitions import NEEDS, Vocabulary
 from churn.settings import FeatureSettings, Settings, feature_documents
 
 
-def page() -> str:
+def page(more: Sequence[str] = ()) -> str:
     """Every default feature, for a log that has everything and one event type named `login`."""
     vocabulary = Vocabulary(
         windows=FeatureSettings().windows,
@@ -15,9 +23,10 @@ def page() -> str:
         static={"segment": "category"},
         topics={"terms": ["outage", "wait"], "idf": [1.0, 1.0], "components": [[0.8, 0.6]]},
     )
-    features = definitions.expand(feature_documents(Settings()), vocabulary)
+    asked = Settings(features=FeatureSettings(more=list(more)))
+    features = definitions.expand(feature_documents(asked), vocabulary)
     return definitions.catalogue(features)
 
 
 if __name__ == "__main__":
-    print(page())
+    print(page(sys.argv[1:]))

@@ -31,7 +31,7 @@ DEFAULTS = yaml.safe_load((CONF / "features" / "default.yaml").read_text())
 
 VOCABULARY = Vocabulary(
     windows=DEFAULTS["windows"],
-    event_types=["login", "export"],
+    event_types=["login", "export", "search"],
     roles={"error": ["api_error"], "support": ["ticket"], "payment_failed": ["card_declined"]},
     available=definitions.NEEDS,
     static={"country": "category", "size": "number"},
@@ -41,7 +41,7 @@ VOCABULARY = Vocabulary(
         "components": [[1.0, 0.0], [0.6, 0.8]],
     },
 )
-"""Two chosen event types, one of each role, two topics, and everything else a log can have."""
+"""Three chosen event types, one of each role, two topics, and everything else a log can have."""
 
 FEATURES = definitions.expand(feature_documents(Settings()), VOCABULARY)
 """Every feature of the default configuration, in that vocabulary."""

@@ -376,17 +376,25 @@ class Settings:
 
 def feature_documents(settings: Settings) -> dict[str, str]:
     """The YAML of every feature definition by file name: the families, then `features.more`."""
-    own = [Path(name) for name in settings.features.more]
-    for path in own:
-        if not path.is_file():
-            raise ConfigurationError(
-                "features.more names a file that is not there",
-                got=str(path),
-                expected="a YAML file with feature definitions",
-                next_step="write its path as seen from where you run the command",
-            )
-    paths = [*sorted((CONF / "features" / "families").glob("*.yaml")), *own]
-    return {path.name if path not in own else str(path): path.read_text() for path in paths}
+    families = sorted((CONF / "features" / "families").glob("*.yaml"))
+    own = {name: _own_features(name) for name in settings.features.more}
+    return {path.name: path.read_text() for path in families} | {
+        name: path.read_text() for name, path in own.items()
+    }
+
+
+def _own_features(name: str) -> Path:
+    """The file that `features.more` names: from where the command runs, else in conf/features."""
+    places = [Path(name), CONF / "features" / name]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise ConfigurationError(
+            "features.more names a file that is not there",
+            got=name,
+            expected=f"a YAML file with feature definitions: {' or '.join(map(str, places))}",
+            next_step="write its path as seen from where you run the command, or from conf/features",
+        )
+    return found
 
 
 def spoken(settings: Settings) -> Language:

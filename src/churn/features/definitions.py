@@ -35,15 +35,32 @@ CUSTOMER_COLUMNS = (
     "its_price_month",
     "its_n_contacts_56d",
     "its_since_contact_days",
+    "its_last_type_1",
+    "its_last_type_2",
+    "its_last_type_3",
 )
 """What a definition without an aggregate may read beside other features, one row per customer (`its_`: facts
 of the customer as known at the snapshot)."""
+
+PEERS = "peers_"
+"""Before the name of an aggregate of days that is a number: its mean over everybody at the snapshot
+(`features.peers`), which a definition without an aggregate may read."""
 
 TEXT_COLUMNS = ("n", "age_days")
 """What an aggregate `from: texts` may read beside the topics, one row per day and message: `n` times
 it was written."""
 
-NEEDS = ("people", "value", "negative", "subscriptions", "terms", "contacts", "signed_up", "topics")
+NEEDS = (
+    "people",
+    "value",
+    "negative",
+    "subscriptions",
+    "terms",
+    "contacts",
+    "signed_up",
+    "topics",
+    "event_types",
+)
 """What a log may lack; definitions that need it are left out then. Roles can be needed too."""
 
 _NODES = (
@@ -80,6 +97,11 @@ class Feature:
     @property
     def is_aggregate(self) -> bool:
         return any(True for _ in _parsed(self.expression).find_all(exp.AggFunc))
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether others may read its mean over everybody at the snapshot."""
+        return self.is_aggregate and self.rows == "days" and self.kind == "number"
 
     def columns(self) -> set[str]:
         """The names that the expression reads."""
@@ -307,12 +329,15 @@ def check_expression(file: str, line: int, expression: str) -> None:
 
 def _check_columns(features: Sequence[Feature], vocabulary: Vocabulary) -> None:
     names = [feature.name for feature in features]
+    shared = [f"{PEERS}{item.name}" for item in features if item.has_peers]
     for feature in features:
         if names.count(feature.name) > 1:
             raise _unusable(feature, "a name that stands twice", "a name of its own")
         read = {"days": vocabulary.day_columns, "texts": vocabulary.text_columns}
         known = (
-            read[feature.rows] if feature.is_aggregate else [*vocabulary.customer_columns, *names]
+            read[feature.rows]
+            if feature.is_aggregate
+            else [*vocabulary.customer_columns, *names, *shared]
         )
         for column in sorted(feature.columns()):
             if column not in known:

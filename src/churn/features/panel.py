@@ -9,8 +9,15 @@ from sqlglot import exp, parse_one
 
 from churn.contracts import PLACES
 from churn.errors import ConfigurationError, nearest
-from churn.features import labels
-from churn.features.definitions import Feature, Vocabulary, attribute_column, levels
+from churn.features import labels, peers, sequence
+from churn.features.definitions import (
+    PEERS,
+    Feature,
+    Vocabulary,
+    attribute_column,
+    event_name,
+    levels,
+)
 from churn.timeline import Arrival, is_mature, label_window, midnight
 from churn.usage.daily import as_known
 
@@ -110,13 +117,14 @@ def vocabulary(
         "subscriptions": "n_subscriptions", "terms": "n_terms", "contacts": "n_contacts",
         "signed_up": "n_signed_up",
     }  # fmt: skip
+    commonest = sorted(present, key=lambda event: (-found[all_places[event]], event))
+    chosen = commonest[:n_event_types]
+    available = [need for need, column in needs.items() if found[column] > 0]
     return Vocabulary(
         windows=list(windows),
-        event_types=sorted(present, key=lambda event: (-found[all_places[event]], event))[
-            :n_event_types
-        ],
+        event_types=chosen,
         roles=roles(patterns, sorted(present)),
-        available=[need for need, column in needs.items() if found[column] > 0],
+        available=[*available, "event_types"] if chosen else available,
         static=dict(static),
     )
 
@@ -172,6 +180,8 @@ def statement(plan: Plan) -> exp.Expr:
         "first_events": _FIRST_EVENTS,
         "attributes": _attributes(plan),
         "contacted": _CONTACTED,
+        **({"peers": peers.means(peers.read(plan.features))} if peers.read(plan.features) else {}),
+        **({"last_types": sequence.last_types(_sequenced(plan))} if _sequenced(plan) else {}),
         "joined": _joined(plan),
     }
     previous = "joined"
@@ -228,6 +238,7 @@ def use(vocabulary: Vocabulary) -> str:
 def _day_columns(plan: Plan) -> dict[str, str]:
     """The columns of `days` that the features read, by name; roles and qualifying are sums."""
     wanted = {column for item in _from(plan, "days") for column in item.columns()}
+    wanted |= set(_sequenced(plan).values())
     sums = {
         name: " + ".join(plan.all_places[event] for event in events if event in plan.all_places)
         or "n * 0"
@@ -257,13 +268,22 @@ def qualifying(definition: labels.Definition, all_places: Mapping[str, str]) -> 
 def _usage(plan: Plan) -> str:
     """One row per snapshot and customer with a day in the lookback; all aggregates in one pass."""
     weekday = f"(DATE_DIFF('day', DATE '1970-01-01', day) + {EPOCH_MONDAY_SHIFT}) % 7 AS weekday"
-    aggregates = _aggregates(_from(plan, "days"))
+    marks = sequence.marks(_sequenced(plan))
+    listed = [f"{sql} AS {name}" for name, sql in marks.items()]
+    aggregates = ", ".join([_aggregates(_from(plan, "days")), *listed]).removeprefix(", ")
     active = f"SUM(CASE WHEN age_days <= {plan.definition.active_days} THEN n_qualifying END)"
     return f"""
         SELECT snapshot, customer_id, {aggregates + "," if aggregates else ""}
                COALESCE({active}, 0) AS n_qualifying_active
         FROM (SELECT *, {weekday} FROM days) AS d GROUP BY snapshot, customer_id
     """
+
+
+def _sequenced(plan: Plan) -> dict[str, str]:
+    """The chosen event types with their column of the days, where a feature asks which came last."""
+    if not any(item.columns() & set(sequence.COLUMNS) for item in plan.features):
+        return {}
+    return {event: f"n_type_{event_name(event)}" for event in plan.vocabulary.event_types}
 
 
 def _from(plan: Plan, rows: str) -> list[Feature]:
@@ -388,12 +408,20 @@ def _joined(plan: Plan) -> str:
         if _from(plan, "texts")
         else ""
     )
+    shared = "".join(f', e."{PEERS}{item.name}"' for item in peers.read(plan.features))
+    peers_join = "LEFT JOIN peers AS e ON e.snapshot = p.snapshot" if shared else ""
+    lasts = "".join(f", q.{name}" for name in sequence.COLUMNS) if _sequenced(plan) else ""
+    last_join = (
+        "LEFT JOIN last_types AS q ON q.snapshot = p.snapshot AND q.customer_id = p.customer_id"
+        if lasts
+        else ""
+    )
     attributes = "".join(
         f', CAST(a."{name}" AS {"VARCHAR" if kind == "category" else "DOUBLE"}) AS {attribute_column(name)}'
         for name, kind in plan.vocabulary.static.items()
     )
     return f"""
-        SELECT s.snapshot, p.customer_id {aggregates} {attributes},
+        SELECT s.snapshot, p.customer_id {aggregates} {attributes} {shared} {lasts},
             DATE_DIFF('day', f.day, s.snapshot) AS its_since_first_event_days,
             CASE WHEN a.signed_up_at < CAST(s.snapshot AS TIMESTAMP)
                 THEN DATE_DIFF('day', CAST(a.signed_up_at AS DATE), s.snapshot) END
@@ -407,7 +435,7 @@ def _joined(plan: Plan) -> str:
             {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
-        {written}
+        {written} {peers_join} {last_join}
         LEFT JOIN first_events AS f ON f.snapshot = p.snapshot AND f.customer_id = p.customer_id
         LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id
