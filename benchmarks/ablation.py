@@ -36,6 +36,8 @@ from churn.simulate import World, oracle
 
 RESAMPLES = 400
 FIGURES = ("ROC AUC", "AP", "log loss")
+MAX_ROWS = 25_000
+"""Of more training rows a share of the customers is used: every variant is fitted eight times."""
 DEFAULT_LOGS = ["online_retail", "complete_journey", "oulad_2013"]
 OFF = yaml.safe_load((CONF / "features" / "default.yaml").read_text())["without"]
 
@@ -123,7 +125,7 @@ def tested(cases: Sequence[Case], families: set[str]) -> pd.DataFrame:
 def recipe() -> Recipe:
     given = yaml.safe_load((CONF / "train" / "default.yaml").read_text())
     names = ("model", "lightgbm", "logistic_c", "n_folds", "n_calibration_snapshots")
-    return Recipe(**{name: given[name] for name in names})
+    return Recipe(**{name: given[name] for name in names}, max_rows=MAX_ROWS)
 
 
 def cases_of(log: str, place: Path) -> list[Case]:

@@ -55,7 +55,9 @@ def panel(
         for customer in population(world, s, definition, arrival):
             days = days_of(world, customer, s, lookback_days, arrival, vocabulary)
             texts = texts_of(world, customer, s, lookback_days, arrival, vocabulary)
-            first[customer] = aggregated(in_levels[0], {"days": days, "texts": texts})
+            items = items_of(world, customer, s, lookback_days, arrival)
+            rows = {"days": days, "texts": texts, "items": items}
+            first[customer] = aggregated(in_levels[0], rows)
             facts[customer] = facts_of(world, customer, s, arrival, vocabulary.static)
             facts[customer] |= last_types(days, vocabulary.event_types)
         shared = means(in_levels[0], first.values())
@@ -255,6 +257,20 @@ def texts_of(
             **{f"topic_{k}": n * x for k, x in enumerate(topics_of(text, vocabulary.topics))},
         }
         for (day, text), n in written.items()
+    ]
+
+
+def items_of(
+    world: World, customer: str, s: date, lookback_days: int, arrival: Arrival
+) -> list[Row]:
+    """One row per item that events of the lookback were about."""
+    ages: dict[str, list[int]] = defaultdict(list)
+    for event in known_events(world, customer, s, arrival):
+        if event.get("item") and event["ts"].date() >= s - timedelta(days=lookback_days):
+            ages[event["item"]].append((s - event["ts"].date()).days)
+    return [
+        {"n": len(a), "n_days": len(set(a)), "age_days": min(a), "first_age_days": max(a)}
+        for a in ages.values()
     ]
 
 

@@ -336,6 +336,7 @@ ROLLED_UP = (
     "daily",
     "late",
     "texts",
+    "items",
     "people",
     "rejects",
     "customers",

@@ -38,6 +38,7 @@ EVENTS = Table(
         loaded_at TIMESTAMP
         user_id VARCHAR
         text VARCHAR
+        item VARCHAR
     """),
     ("customer_id", "ts", "event"),
 )
@@ -181,6 +182,18 @@ TEXTS = Table(
         n BIGINT
     """),
     ("customer_id", "day", "known_on", "text"),
+)
+
+ITEMS = Table(
+    "customer, day, known_on, item: what events were about, where the log has a column `item`",
+    _columns("""
+        customer_id VARCHAR
+        day DATE
+        known_on DATE
+        item VARCHAR
+        n BIGINT
+    """),
+    ("customer_id", "day", "known_on", "item"),
 )
 
 SCORES = Table(

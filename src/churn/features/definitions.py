@@ -46,6 +46,10 @@ PEERS = "peers_"
 """Before the name of an aggregate of days that is a number: its mean over everybody at the snapshot
 (`features.peers`), which a definition without an aggregate may read."""
 
+ITEM_COLUMNS = ("n", "n_days", "age_days", "first_age_days")
+"""What an aggregate `from: items` may read, one row per item that the customer's events of the
+lookback were about: `n` events on `n_days` days, the last `age_days` ago, the first `first_age_days`."""
+
 TEXT_COLUMNS = ("n", "age_days")
 """What an aggregate `from: texts` may read beside the topics, one row per day and message: `n` times
 it was written."""
@@ -60,6 +64,7 @@ NEEDS = (
     "signed_up",
     "topics",
     "event_types",
+    "items",
 )
 """What a log may lack; definitions that need it are left out then. Roles can be needed too."""
 
@@ -82,7 +87,7 @@ class Feature:
     features of the customer. `sentence` documents it, `unit` is what it counts in, `family` the
     group in which correlated features speak once, `kind` is number or category. `empty` is its
     value where the expression finds nothing (None: missing). `rows` is what an aggregate looks at:
-    days, or texts.
+    days, texts or items.
     """
 
     name: str
@@ -229,7 +234,7 @@ def _entries(file: str, text: str) -> Iterable[tuple[str, int, dict[str, Any]]]:
 
 
 _PARTS = ["name", "sentence", "unit", "expression", "kind", "empty", "for", "needs", "from"]
-_ROWS = ["days", "texts"]
+_ROWS = ["days", "texts", "items"]
 
 
 def _is_available(entry: dict[str, Any], vocabulary: Vocabulary, file: str, line: int) -> bool:
@@ -333,7 +338,11 @@ def _check_columns(features: Sequence[Feature], vocabulary: Vocabulary) -> None:
     for feature in features:
         if names.count(feature.name) > 1:
             raise _unusable(feature, "a name that stands twice", "a name of its own")
-        read = {"days": vocabulary.day_columns, "texts": vocabulary.text_columns}
+        read = {
+            "days": vocabulary.day_columns,
+            "texts": vocabulary.text_columns,
+            "items": list(ITEM_COLUMNS),
+        }
         known = (
             read[feature.rows]
             if feature.is_aggregate

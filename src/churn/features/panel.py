@@ -86,6 +86,8 @@ def inventory(
             (SELECT COUNT(term_end) FROM subscriptions WHERE {started}) AS n_terms,
             (SELECT COUNT(*) FROM contacts WHERE contacted_at < CAST({known} AS TIMESTAMP)
                 AND COALESCE(recorded_at, contacted_at) < {cut}) AS n_contacts,
+            (SELECT COUNT(*) FROM items WHERE known_on <= {known} AND day >= {_date(first)}
+                AND day < {known}) AS n_items,
             (SELECT COUNT(signed_up_at) FROM customers WHERE {arrived}) AS n_signed_up
         FROM (
             SELECT {columns} FROM daily WHERE last_known_on <= {known} AND day >= {_date(first)}
@@ -115,7 +117,7 @@ def vocabulary(
     needs = {
         "people": "people_mask", "value": "n_value", "negative": "n_negative",
         "subscriptions": "n_subscriptions", "terms": "n_terms", "contacts": "n_contacts",
-        "signed_up": "n_signed_up",
+        "signed_up": "n_signed_up", "items": "n_items",
     }  # fmt: skip
     commonest = sorted(present, key=lambda event: (-found[all_places[event]], event))
     chosen = commonest[:n_event_types]
@@ -169,6 +171,7 @@ def statement(plan: Plan) -> exp.Expr:
         **(
             {"messages": _messages(plan), "written": _written(plan)} if _from(plan, "texts") else {}
         ),
+        **({"things": _THINGS, "handled": _handled(plan)} if _from(plan, "items") else {}),
         "versions": labels.subscription_versions(
             known="m.known_before", seen="m.snapshot", columns="m.snapshot"
         ),
@@ -324,6 +327,22 @@ def _written(plan: Plan) -> str:
     )
 
 
+_THINGS = """
+    SELECT s.snapshot, t.customer_id, t.item, CAST(SUM(t.n) AS BIGINT) AS n,
+           COUNT(DISTINCT t.day) AS n_days,
+           MIN(DATE_DIFF('day', t.day, s.snapshot)) AS age_days,
+           MAX(DATE_DIFF('day', t.day, s.snapshot)) AS first_age_days
+    FROM items AS t JOIN snapshot AS s
+    ON t.day < s.snapshot AND t.day >= s.first_day AND t.known_on <= s.snapshot
+    GROUP BY s.snapshot, t.customer_id, t.item
+"""
+
+
+def _handled(plan: Plan) -> str:
+    aggregates = _aggregates(_from(plan, "items"))
+    return f"SELECT snapshot, customer_id, {aggregates} FROM things GROUP BY snapshot, customer_id"
+
+
 def _settled(plan: Plan) -> str:
     """The versions of every subscription as known when labels are known."""
     known = plan.labels_known_on
@@ -398,7 +417,7 @@ def _attributes(plan: Plan) -> str:
 
 def _joined(plan: Plan) -> str:
     """The population with its usage, contract, attributes, contacts and label."""
-    aliases = {"days": "u", "texts": "w"}
+    aliases = {"days": "u", "texts": "w", "items": "i"}
     aggregates = "".join(
         f', {_filled(item, _quoted(aliases[item.rows], item))} AS "{item.name}"'
         for item in levels(plan.features)[0]
@@ -406,6 +425,11 @@ def _joined(plan: Plan) -> str:
     written = (
         "LEFT JOIN written AS w ON w.snapshot = p.snapshot AND w.customer_id = p.customer_id"
         if _from(plan, "texts")
+        else ""
+    )
+    handled = (
+        "LEFT JOIN handled AS i ON i.snapshot = p.snapshot AND i.customer_id = p.customer_id"
+        if _from(plan, "items")
         else ""
     )
     shared = "".join(f', e."{PEERS}{item.name}"' for item in peers.read(plan.features))
@@ -435,7 +459,7 @@ def _joined(plan: Plan) -> str:
             {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
-        {written} {peers_join} {last_join}
+        {written} {handled} {peers_join} {last_join}
         LEFT JOIN first_events AS f ON f.snapshot = p.snapshot AND f.customer_id = p.customer_id
         LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id

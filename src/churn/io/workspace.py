@@ -43,7 +43,7 @@ class Workspace:
     def usage(self) -> dict[str, Relation]:
         """The tables that a panel is built from, by the name that statements use."""
         relations: dict[str, Relation] = {}
-        for name in ("daily", "late", "texts", *SIDES):
+        for name in ("daily", "late", "texts", "items", *SIDES):
             relations[name] = list(tables.parts(self.folder(name), made_by="rollup").values())
         return relations
 
