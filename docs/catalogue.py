@@ -21,6 +21,7 @@ def page(more: Sequence[str] = ()) -> str:
         roles={"error": ["error"], "support": ["ticket"], "payment_failed": ["payment_failed"]},
         available=NEEDS,
         static={"segment": "category"},
+        dates=["holiday"],
         topics={"terms": ["outage", "wait"], "idf": [1.0, 1.0], "components": [[0.8, 0.6]]},
     )
     asked = Settings(features=FeatureSettings(more=list(more)))

@@ -35,6 +35,7 @@ class World:
     customers: list[Row] = field(default_factory=list)
     subscriptions: list[Row] = field(default_factory=list)
     contacts: list[Row] = field(default_factory=list)
+    dates: list[Row] = field(default_factory=list)
 
 
 def panel(
@@ -52,11 +53,15 @@ def panel(
     result, in_levels = {}, levels(features)
     for s in snapshots:
         first, facts = {}, {}
+        outside = dates_of(world, s, lookback_days, arrival, vocabulary)
         for customer in population(world, s, definition, arrival):
             days = days_of(world, customer, s, lookback_days, arrival, vocabulary)
             texts = texts_of(world, customer, s, lookback_days, arrival, vocabulary)
             items = items_of(world, customer, s, lookback_days, arrival)
-            rows = {"days": days, "texts": texts, "items": items}
+            rows = {"days": days, "texts": texts, "items": items, "dates": outside}
+            on = {row["age_days"]: row for row in outside}
+            for day in days:
+                day |= on.get(day["age_days"], dict.fromkeys(vocabulary.series))
             first[customer] = aggregated(in_levels[0], rows)
             facts[customer] = facts_of(world, customer, s, arrival, vocabulary.static)
             facts[customer] |= last_types(days, vocabulary.event_types)
@@ -257,6 +262,30 @@ def texts_of(
             **{f"topic_{k}": n * x for k, x in enumerate(topics_of(text, vocabulary.topics))},
         }
         for (day, text), n in written.items()
+    ]
+
+
+def dates_of(
+    world: World, s: date, lookback_days: int, arrival: Arrival, vocabulary: Vocabulary
+) -> list[Row]:
+    """One row per date of the world outside that was known at `s`, with every series in 1/10000."""
+    known = defaultdict(list)
+    for row in world.dates:
+        loaded = row.get("loaded_at")
+        is_known = loaded < arrival.cut(s) if loaded else row["date"] < s
+        if is_known and row["date"] >= s - timedelta(days=lookback_days):
+            known[row["date"], row["name"]].append(row)
+    latest = {
+        key: max(rows, key=lambda row: (row.get("loaded_at") or LONG_AGO, row["value"]))
+        for key, rows in known.items()
+    }
+    return [
+        {"age_days": (s - day).days}
+        | {
+            column: round(latest[day, name]["value"] * 10_000) if (day, name) in latest else None
+            for column, name in vocabulary.series.items()
+        }
+        for day in sorted({day for day, _ in latest})
     ]
 
 

@@ -342,6 +342,7 @@ ROLLED_UP = (
     "customers",
     "subscriptions",
     "contacts",
+    "dates",
 )
 
 

@@ -147,7 +147,11 @@ def _shareable(question: Question) -> Question:
 
 def _rollup(world: World, question: Question) -> str:
     has_versions = any(row.get("valid_from") for row in world.customers)
-    alone = "" if unmet(question.features) == question.features else _key(world, question)
+    alone = (
+        ""
+        if not world.dates and unmet(question.features) == question.features
+        else _key(world, question)
+    )
     return f"{question.arrival} {has_versions} {alone}"
 
 

@@ -61,12 +61,12 @@ class EngineSettings:
 class SourceSettings:
     """Where the logs are and how to read them. Types are declared, never sniffed.
 
-    `events`, `customers`, `subscriptions`, `contacts` are globs or URLs. `columns` maps our names
+    `events`, `customers`, `subscriptions`, `contacts`, `dates` are globs or URLs. `columns` maps our names
     to those of the log, `side_columns` the same for the side tables. `ts_format` is `iso`,
     `epoch_s`, `epoch_ms` or a strptime format. `exclude` maps a column of the log to globs of
     values (bots, internal users).
 
-    With `name` sql the four are tables, views or SELECTs of the database whose SQLAlchemy URL stands
+    With `name` sql they are tables, views or SELECTs of the database whose SQLAlchemy URL stands
     in the environment variable `url_variable` (nowhere else: it holds a password). Events after the
     greatest `watermark` (a column) taken in are read, and the last `reread_rows` again, since rows
     can be committed late; `batch_rows` are in memory at a time.
@@ -77,6 +77,7 @@ class SourceSettings:
     customers: str | None = None
     subscriptions: str | None = None
     contacts: str | None = None
+    dates: str | None = None
     format: str = "auto"
     columns: dict[str, str] = field(default_factory=dict)
     side_columns: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -50,6 +50,10 @@ ITEM_COLUMNS = ("n", "n_days", "age_days", "first_age_days")
 """What an aggregate `from: items` may read, one row per item that the customer's events of the
 lookback were about: `n` events on `n_days` days, the last `age_days` ago, the first `first_age_days`."""
 
+DATE_COLUMNS = ("age_days",)
+"""What an aggregate `from: dates` may read beside the series (`on_…`, in 1/10000): one row per date
+that was known at the snapshot; a day to come, as it was announced, has an `age_days` of 0 or less."""
+
 TEXT_COLUMNS = ("n", "age_days")
 """What an aggregate `from: texts` may read beside the topics, one row per day and message: `n` times
 it was written."""
@@ -87,7 +91,7 @@ class Feature:
     features of the customer. `sentence` documents it, `unit` is what it counts in, `family` the
     group in which correlated features speak once, `kind` is number or category. `empty` is its
     value where the expression finds nothing (None: missing). `rows` is what an aggregate looks at:
-    days, texts or items.
+    days, texts, items or dates.
     """
 
     name: str
@@ -119,7 +123,7 @@ class Vocabulary:
 
     `event_types` are the chosen ones, `roles` the event types of each role, `available` what the
     log has of `NEEDS`, `static` the attributes with their kind, `topics` what its messages speak of
-    (`features.topics`). Nothing here depends on where the
+    (`features.topics`), `dates` the names of the table of dates. Nothing here depends on where the
     roll-up keeps an event type, so an event type first seen later, or never again, breaks nothing.
     """
 
@@ -129,6 +133,7 @@ class Vocabulary:
     available: Sequence[str] = ()
     static: Mapping[str, str] = field(default_factory=dict)
     topics: Mapping[str, Any] = field(default_factory=dict)
+    dates: Sequence[str] = ()
 
     @property
     def text_columns(self) -> list[str]:
@@ -137,7 +142,12 @@ class Vocabulary:
 
     @property
     def day_columns(self) -> list[str]:
-        return [*DAY_COLUMNS, *self.sums]
+        return [*DAY_COLUMNS, *self.sums, *self.series]
+
+    @property
+    def series(self) -> dict[str, str]:
+        """Column → name in the table of dates; a day column too: the value on that day."""
+        return {f"on_{event_name(name)}": name for name in self.dates}
 
     @property
     def sums(self) -> dict[str, Sequence[str]]:
@@ -234,7 +244,7 @@ def _entries(file: str, text: str) -> Iterable[tuple[str, int, dict[str, Any]]]:
 
 
 _PARTS = ["name", "sentence", "unit", "expression", "kind", "empty", "for", "needs", "from"]
-_ROWS = ["days", "texts", "items"]
+_ROWS = ["days", "texts", "items", "dates"]
 
 
 def _is_available(entry: dict[str, Any], vocabulary: Vocabulary, file: str, line: int) -> bool:
@@ -296,6 +306,11 @@ def _choices(
             {key: event_name(event), "type": event, "count": f"n_type_{event_name(event)}"}
             for event in vocabulary.event_types
         ]
+    if what == "dates":
+        return [
+            {key: event_name(name), "name": name, "column": column}
+            for column, name in vocabulary.series.items()
+        ]
     if what == "static":
         return [
             {key: name, "attribute": attribute_column(name), "kind": kind}
@@ -312,7 +327,7 @@ def _choices(
             ]
         )
     raise _refusal(
-        file, line, f"for {key}: {what}", "windows, event_types, static, topics or a list"
+        file, line, f"for {key}: {what}", "windows, event_types, static, topics, dates or a list"
     )
 
 
@@ -342,6 +357,7 @@ def _check_columns(features: Sequence[Feature], vocabulary: Vocabulary) -> None:
             "days": vocabulary.day_columns,
             "texts": vocabulary.text_columns,
             "items": list(ITEM_COLUMNS),
+            "dates": [*DATE_COLUMNS, *vocabulary.series],
         }
         known = (
             read[feature.rows]

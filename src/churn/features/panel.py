@@ -9,7 +9,7 @@ from sqlglot import exp, parse_one
 
 from churn.contracts import PLACES
 from churn.errors import ConfigurationError, nearest
-from churn.features import labels, peers, sequence
+from churn.features import labels, outside, peers, sequence
 from churn.features.definitions import (
     PEERS,
     Feature,
@@ -167,6 +167,8 @@ def statement(plan: Plan) -> exp.Expr:
             use=use(plan.vocabulary),
             with_gaps=any("gap_days" in item.columns() for item in _from(plan, "days")),
         ),
+        **({"outside": outside.by_day(plan.vocabulary.series)} if _outside(plan) else {}),
+        **({"around": _around(plan)} if _from(plan, "dates") else {}),
         "usage": _usage(plan),
         **(
             {"messages": _messages(plan), "written": _written(plan)} if _from(plan, "texts") else {}
@@ -248,7 +250,7 @@ def _day_columns(plan: Plan) -> dict[str, str]:
         for name, events in plan.vocabulary.sums.items()
     }
     sums["n_qualifying"] = qualifying(plan.definition, plan.all_places)
-    computed = {"age_days", "gap_days", "weekday", "n_use"}
+    computed = {"age_days", "gap_days", "weekday", "n_use", *plan.vocabulary.series}
     plain = {name: name for name in sorted(wanted - set(sums) - computed)}
     return plain | {
         name: sql for name, sql in sums.items() if name in wanted or name == "n_qualifying"
@@ -274,11 +276,18 @@ def _usage(plan: Plan) -> str:
     marks = sequence.marks(_sequenced(plan))
     listed = [f"{sql} AS {name}" for name, sql in marks.items()]
     aggregates = ", ".join([_aggregates(_from(plan, "days")), *listed]).removeprefix(", ")
+    read = sorted(_outside(plan, "days"))
+    outer = "".join(f", o.{name}" for name in read)
+    join = (
+        "LEFT JOIN outside AS o ON o.snapshot = days.snapshot AND o.age_days = days.age_days"
+        if read
+        else ""
+    )
     active = f"SUM(CASE WHEN age_days <= {plan.definition.active_days} THEN n_qualifying END)"
     return f"""
         SELECT snapshot, customer_id, {aggregates + "," if aggregates else ""}
                COALESCE({active}, 0) AS n_qualifying_active
-        FROM (SELECT *, {weekday} FROM days) AS d GROUP BY snapshot, customer_id
+        FROM (SELECT days.*, {weekday} {outer} FROM days {join}) AS d GROUP BY snapshot, customer_id
     """
 
 
@@ -287,6 +296,16 @@ def _sequenced(plan: Plan) -> dict[str, str]:
     if not any(item.columns() & set(sequence.COLUMNS) for item in plan.features):
         return {}
     return {event: f"n_type_{event_name(event)}" for event in plan.vocabulary.event_types}
+
+
+def _outside(plan: Plan, rows: str = "") -> set[str]:
+    """The series of the table of dates that features read, of those that aggregate `rows` if given."""
+    read = _from(plan, rows) if rows else plan.features
+    return {name for item in read for name in item.columns()} & set(plan.vocabulary.series)
+
+
+def _around(plan: Plan) -> str:
+    return f"SELECT snapshot, {_aggregates(_from(plan, 'dates'))} FROM outside GROUP BY snapshot"
 
 
 def _from(plan: Plan, rows: str) -> list[Feature]:
@@ -417,7 +436,7 @@ def _attributes(plan: Plan) -> str:
 
 def _joined(plan: Plan) -> str:
     """The population with its usage, contract, attributes, contacts and label."""
-    aliases = {"days": "u", "texts": "w", "items": "i"}
+    aliases = {"days": "u", "texts": "w", "items": "i", "dates": "r"}
     aggregates = "".join(
         f', {_filled(item, _quoted(aliases[item.rows], item))} AS "{item.name}"'
         for item in levels(plan.features)[0]
@@ -432,6 +451,7 @@ def _joined(plan: Plan) -> str:
         if _from(plan, "items")
         else ""
     )
+    around = "LEFT JOIN around AS r ON r.snapshot = p.snapshot" if _from(plan, "dates") else ""
     shared = "".join(f', e."{PEERS}{item.name}"' for item in peers.read(plan.features))
     peers_join = "LEFT JOIN peers AS e ON e.snapshot = p.snapshot" if shared else ""
     lasts = "".join(f", q.{name}" for name in sequence.COLUMNS) if _sequenced(plan) else ""
@@ -459,7 +479,7 @@ def _joined(plan: Plan) -> str:
             {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
-        {written} {handled} {peers_join} {last_join}
+        {written} {handled} {around} {peers_join} {last_join}
         LEFT JOIN first_events AS f ON f.snapshot = p.snapshot AND f.customer_id = p.customer_id
         LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id

@@ -19,8 +19,9 @@ NEEDED = ["transactions", "products", "demographics", "campaigns", "campaign_des
 def unpack(folder: Path) -> None:
     """Write events, customers and contacts to `folder` in our own names, unless they are there.
 
-    One event per basket line: `event` is the department, `value` what was paid (USD), `item` the product. There is no
-    event_id: equal lines are two purchases. Raises `ConfigurationError` without the package.
+    One event per basket line: `event` is the department, `value` what was paid (USD), `item`
+    the product. There is no event_id: equal lines are two purchases. Raises `ConfigurationError`
+    without the package.
     """
     if folder.is_dir():
         return

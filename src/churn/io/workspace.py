@@ -16,7 +16,7 @@ from churn.io.engine import Engine, Relation
 from churn.retention import listing, ranking
 from churn.timeline import Arrival
 
-SIDES = ("customers", "subscriptions", "contacts")
+SIDES = ("customers", "subscriptions", "contacts", "dates")
 
 _ARROW = {
     "VARCHAR": pa.string(),

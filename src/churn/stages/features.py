@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import HeldBackError
-from churn.features import definitions, panel, topics
+from churn.features import definitions, outside, panel, topics
 from churn.io import sink, tables
 from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh_texts
@@ -90,7 +90,7 @@ def _vocabulary(
     cut = settings.arrival(as_of).cut(as_of)
     places = panel.places(usage["event_types"])
     asked = panel.inventory(places.values(), known_on=as_of, first=first, known_before=cut)
-    return panel.vocabulary(
+    found = panel.vocabulary(
         engine.table(asked).to_pylist()[0],
         places,
         windows=settings.features.windows,
@@ -98,6 +98,8 @@ def _vocabulary(
         patterns=settings.features.roles,
         static=settings.static(usage["attributes"], has_versions=usage["has_customer_versions"]),
     )
+    names = engine.table(outside.names(known_on=as_of, known_before=cut))["name"].to_pylist()
+    return replace(found, dates=names)
 
 
 def _with_topics(
