@@ -22,6 +22,7 @@ def page(more: Sequence[str] = ()) -> str:
         available=NEEDS,
         static={"segment": "category"},
         dates=["holiday"],
+        tastes={"items": ["tea", "ink"], "weights": [[700, 200]]},
         topics={"terms": ["outage", "wait"], "idf": [1.0, 1.0], "components": [[0.8, 0.6]]},
     )
     asked = Settings(features=FeatureSettings(more=list(more)))

@@ -57,7 +57,7 @@ def panel(
         for customer in population(world, s, definition, arrival):
             days = days_of(world, customer, s, lookback_days, arrival, vocabulary)
             texts = texts_of(world, customer, s, lookback_days, arrival, vocabulary)
-            items = items_of(world, customer, s, lookback_days, arrival)
+            items = items_of(world, customer, s, lookback_days, arrival, vocabulary.tastes)
             rows = {"days": days, "texts": texts, "items": items, "dates": outside}
             on = {row["age_days"]: row for row in outside}
             for day in days:
@@ -290,16 +290,20 @@ def dates_of(
 
 
 def items_of(
-    world: World, customer: str, s: date, lookback_days: int, arrival: Arrival
+    world: World, customer: str, s: date, lookback_days: int, arrival: Arrival, tastes: Row
 ) -> list[Row]:
-    """One row per item that events of the lookback were about."""
+    """One row per item that events of the lookback were about, with its weight in every taste."""
     ages: dict[str, list[int]] = defaultdict(list)
     for event in known_events(world, customer, s, arrival):
         if event.get("item") and event["ts"].date() >= s - timedelta(days=lookback_days):
             ages[event["item"]].append((s - event["ts"].date()).days)
     return [
         {"n": len(a), "n_days": len(set(a)), "age_days": min(a), "first_age_days": max(a)}
-        for a in ages.values()
+        | {
+            f"taste_{k}": dict(zip(tastes["items"], row, strict=True)).get(item)
+            for k, row in enumerate(tastes.get("weights", []))
+        }
+        for item, a in ages.items()
     ]
 
 

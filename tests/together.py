@@ -47,7 +47,8 @@ def spark() -> Resources:
 
 
 def merged(several: Sequence[World]) -> World:
-    """One world with the rows of all; ids begin with the number of their world."""
+    """One world with the rows of all; ids begin with the number of their world. What belongs to no
+    customer, dates, is the first one's."""
 
     def named(number: int, rows: Iterable[Row]) -> list[Row]:
         return [
@@ -61,7 +62,8 @@ def merged(several: Sequence[World]) -> World:
         **{
             kind: [row for n, one in enumerate(several) for row in named(n, getattr(one, kind))]
             for kind in kinds
-        }
+        },
+        dates=several[0].dates,
     )
 
 

@@ -22,7 +22,7 @@ from churn.features import definitions, panel
 from churn.features.definitions import Feature, Vocabulary
 from churn.features.labels import Definition
 from churn.io.engine import Resources, opened, resources
-from churn.io.workspace import SIDES, Workspace, arrow_schema, weigh_texts
+from churn.io.workspace import SIDES, Workspace, arrow_schema, weigh
 from churn.settings import CONF, Settings, SourceSettings, feature_documents
 from churn.stages import rollup
 from churn.timeline import Arrival
@@ -36,13 +36,14 @@ VOCABULARY = Vocabulary(
     available=definitions.NEEDS,
     static={"country": "category", "size": "number"},
     dates=["holiday", "Rain mm"],
+    tastes={"items": ["pen", "ink"], "weights": [[500, -250], [1, 2000]]},
     topics={
         "terms": ["broken", "thanks"],
         "idf": [1.0, 2.0],
         "components": [[1.0, 0.0], [0.6, 0.8]],
     },
 )
-"""Three chosen event types, one of each role, two topics, two series, and everything else a log can have."""
+"""Three chosen event types, one of each role, two topics, two series, two tastes, and everything else a log can have."""
 
 FEATURES = definitions.expand(feature_documents(Settings()), VOCABULARY)
 """Every feature of the default configuration, in that vocabulary."""
@@ -150,7 +151,7 @@ def by_engine(
     workspace = Workspace(place)
     usage = workspace.usage_facts()
     with opened(given or resources(Settings().engine), workspace.usage()) as engine:
-        weigh_texts(engine, question.vocabulary)
+        weigh(engine, question.vocabulary)
         statement = statement_of(
             question, tuple(usage["event_types"]), usage["has_customer_versions"]
         )

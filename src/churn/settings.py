@@ -163,6 +163,7 @@ class FeatureSettings:
     windows: list[int] = field(default_factory=lambda: [7, 14, 28, 56, 84, 182])
     n_event_types: int = 20
     n_topics: int = 16
+    n_tastes: int = 8
     roles: dict[str, str] = field(default_factory=dict)
     without: list[str] = field(default_factory=list)
     more: list[str] = field(default_factory=list)
@@ -171,6 +172,7 @@ class FeatureSettings:
         _between("features.lookback_days", self.lookback_days, 14, 3650)
         _between("features.n_event_types", self.n_event_types, 0, 62)
         _between("features.n_topics", self.n_topics, 0, 100)
+        _between("features.n_tastes", self.n_tastes, 0, 100)
         for days in self.windows:
             _between(
                 "features.windows, within features.lookback_days,", days, 1, self.lookback_days

@@ -22,6 +22,7 @@ TABLES = {
         bob         |  57 | 09:00 | login  | u1      | ink  | 1
         bob         |  58 | 09:00 | login  | u1      | ink  | 1
         cid         |   2 | 09:00 | login  | u1      |      | 1
+        dan         |  28 | 09:00 | login  | u1      | pen  | 1
     """,
 }
 # ann: pen on 1 29 84, ink on 28 365, cap on 85, box on 84
@@ -29,7 +30,7 @@ ROWS = {
     "n_items_28d": {"ann": 2, "bob": 0, "cid": 0},
     "n_items_84d": {"ann": 3, "bob": 2, "cid": 0},
     "n_items_365d": {"ann": 4, "bob": 2, "cid": 0},
-    "new_items_share_28d": {"ann": 0, "bob": None, "cid": None},
+    "new_items_share_28d": {"ann": 0, "bob": None, "cid": None, "dan": 1},
     "new_items_share_84d": {"ann": 2 / 3, "bob": 1, "cid": None},
     "repeated_items_share": {"ann": 2 / 4, "bob": 1, "cid": None},
     "n_days_per_item": {"ann": 7 / 4, "bob": 3, "cid": None},

@@ -23,6 +23,7 @@ TABLES = {
         2026-05-04 | Rain mm | 1     | 2026-05-25 00:00:00
         2026-05-03 | Rain mm | 1     | 2026-05-25 00:00:00
         2026-06-01 | Rain mm | 50    |
+        2026-06-03 | Rain mm | 7     | 2026-05-31 00:00:00
         2026-05-25 | holiday | 1     | 2025-01-01 00:00:00
         2026-03-09 | holiday | 1     | 2025-01-01 00:00:00
         2026-06-11 | holiday | 1     | 2025-01-01 00:00:00
@@ -36,9 +37,9 @@ RAIN = "rain_mm_e953"
 ROWS = {
     f"outside_{RAIN}_7d": {"ann": 2.5 + 4, "bob": 6.5},
     f"outside_{RAIN}_28d": {"ann": 2.5 + 4 + 1 + 1},
-    f"outside_{RAIN}_next_28d": {"ann": 0, "bob": 0},
+    f"outside_{RAIN}_next_28d": {"ann": 7, "bob": 7},
     f"since_{RAIN}_days": {"ann": 1},
-    f"to_{RAIN}_days": {"ann": None},
+    f"to_{RAIN}_days": {"ann": 2},
     f"active_on_{RAIN}_share_84d": {"ann": 2 / 3, "bob": None},
     "outside_holiday_7d": {"ann": 1},
     "outside_holiday_28d": {"ann": 1},

@@ -17,7 +17,7 @@ from sqlglot.errors import SqlglotError
 
 from churn.contracts import MASKS, SUMS
 from churn.errors import ConfigurationError, nearest
-from churn.features import topics
+from churn.features import tastes, topics
 
 DAY_COLUMNS = (*SUMS, *MASKS, "age_days", "gap_days", "weekday", "n_use", "n_qualifying")
 """What an aggregate may read, one row per day with a known event: `age_days` 1 is the day before
@@ -123,7 +123,8 @@ class Vocabulary:
 
     `event_types` are the chosen ones, `roles` the event types of each role, `available` what the
     log has of `NEEDS`, `static` the attributes with their kind, `topics` what its messages speak of
-    (`features.topics`), `dates` the names of the table of dates. Nothing here depends on where the
+    (`features.topics`), `dates` the names of the table of dates,
+    `tastes` the factors of items (`features.tastes`). Nothing here depends on where the
     roll-up keeps an event type, so an event type first seen later, or never again, breaks nothing.
     """
 
@@ -134,11 +135,17 @@ class Vocabulary:
     static: Mapping[str, str] = field(default_factory=dict)
     topics: Mapping[str, Any] = field(default_factory=dict)
     dates: Sequence[str] = ()
+    tastes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def text_columns(self) -> list[str]:
         known = topics.from_spec(self.topics)
         return [*TEXT_COLUMNS, *(topics.column(place) for place in range(known.n if known else 0))]
+
+    @property
+    def item_columns(self) -> list[str]:
+        known = tastes.from_spec(self.tastes)
+        return [*ITEM_COLUMNS, *(tastes.column(place) for place in range(known.n if known else 0))]
 
     @property
     def day_columns(self) -> list[str]:
@@ -316,6 +323,13 @@ def _choices(
             {key: name, "attribute": attribute_column(name), "kind": kind}
             for name, kind in vocabulary.static.items()
         ]
+    if what == "tastes":
+        factors = tastes.from_spec(vocabulary.tastes)
+        return [
+            {key: place, "taste": tastes.column(place), "items": tastes.shown(factors, place)}
+            for place in range(factors.n if factors else 0)
+            if factors
+        ]
     if what == "topics":
         known = topics.from_spec(vocabulary.topics)
         return (
@@ -327,7 +341,10 @@ def _choices(
             ]
         )
     raise _refusal(
-        file, line, f"for {key}: {what}", "windows, event_types, static, topics, dates or a list"
+        file,
+        line,
+        f"for {key}: {what}",
+        "windows, event_types, static, topics, tastes, dates or a list",
     )
 
 
@@ -356,7 +373,7 @@ def _check_columns(features: Sequence[Feature], vocabulary: Vocabulary) -> None:
         read = {
             "days": vocabulary.day_columns,
             "texts": vocabulary.text_columns,
-            "items": list(ITEM_COLUMNS),
+            "items": vocabulary.item_columns,
             "dates": [*DATE_COLUMNS, *vocabulary.series],
         }
         known = (

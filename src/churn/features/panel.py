@@ -145,6 +145,15 @@ def distinct_texts() -> exp.Expr:
     return _sql("SELECT DISTINCT text FROM texts ORDER BY text")
 
 
+def handled_items(*, known_on: date, lookback_days: int) -> exp.Expr:
+    """The items that each customer's events of the lookback were about, each pair once."""
+    known, first = _date(known_on), _date(known_on - timedelta(days=lookback_days))
+    return _sql(f"""
+        SELECT DISTINCT customer_id, item FROM items
+        WHERE known_on <= {known} AND day < {known} AND day >= {first} ORDER BY customer_id, item
+    """)
+
+
 def usable_snapshots(
     snapshots: Sequence[date], *, first_day: date, min_history_days: int
 ) -> list[date]:
@@ -359,7 +368,14 @@ _THINGS = """
 
 def _handled(plan: Plan) -> str:
     aggregates = _aggregates(_from(plan, "items"))
-    return f"SELECT snapshot, customer_id, {aggregates} FROM things GROUP BY snapshot, customer_id"
+    weighed = (
+        "things AS t LEFT JOIN item_weights AS w ON w.item = t.item"
+        if plan.vocabulary.tastes
+        else "things"
+    )
+    return (
+        f"SELECT snapshot, customer_id, {aggregates} FROM {weighed} GROUP BY snapshot, customer_id"
+    )
 
 
 def _settled(plan: Plan) -> str:

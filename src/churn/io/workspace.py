@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from churn import contracts
-from churn.features import panel, topics
+from churn.features import panel, tastes, topics
 from churn.features.definitions import Vocabulary
 from churn.io import tables
 from churn.io.engine import Engine, Relation
@@ -99,8 +99,13 @@ class Workspace:
         return ranking.ranked(rows, policy=policy, horizon_days=horizon_days)
 
 
-def weigh_texts(engine: Engine, vocabulary: Vocabulary) -> None:
-    """Bind `text_weights`: how much each text of `texts` speaks of the topics of `vocabulary`."""
+def weigh(engine: Engine, vocabulary: Vocabulary) -> None:
+    """Bind `text_weights` and `item_weights`: how much each text of `texts` speaks of the topics of
+    `vocabulary`, and each item counts in its tastes."""
+    factors = tastes.from_spec(vocabulary.tastes)
+    if factors is not None:
+        items = pa.Table.from_pandas(tastes.weights(factors), preserve_index=False)
+        engine.bind("item_weights", items)
     known = topics.from_spec(vocabulary.topics)
     if known is None:
         return

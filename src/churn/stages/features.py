@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import HeldBackError
-from churn.features import definitions, outside, panel, topics
+from churn.features import definitions, outside, panel, tastes, topics
 from churn.io import sink, tables
 from churn.io.engine import Engine, opened, resources
-from churn.io.workspace import Workspace, weigh_texts
+from churn.io.workspace import Workspace, weigh
 from churn.settings import Settings, feature_documents
 from churn.timeline import training_snapshots
 
@@ -28,6 +28,7 @@ def run(settings: Settings) -> None:
         snapshots = _snapshots(engine, settings, as_of)
         vocabulary = _vocabulary(engine, settings, as_of, snapshots[0], usage)
         vocabulary = _with_topics(engine, settings, as_of, vocabulary)
+        vocabulary = _with_tastes(engine, settings, as_of, vocabulary)
         features = definitions.expand(
             feature_documents(settings), vocabulary, without=settings.features.without
         )
@@ -42,7 +43,7 @@ def run(settings: Settings) -> None:
             arrival=settings.arrival(as_of),
             has_customer_versions=usage["has_customer_versions"],
         )
-        weigh_texts(engine, vocabulary)
+        weigh(engine, vocabulary)
         folder = workspace.folder("panel")
         folder.mkdir(parents=True, exist_ok=True)
         with tables.staging(folder) as place:
@@ -113,6 +114,18 @@ def _with_topics(
     if found is None:
         return known
     return replace(known, topics=topics.to_spec(found), available=[*known.available, "topics"])
+
+
+def _with_tastes(
+    engine: Engine, settings: Settings, as_of: date, known: definitions.Vocabulary
+) -> definitions.Vocabulary:
+    """The factors of the items, learnt from those known at `as_of`."""
+    asked = settings.features
+    if not asked.n_tastes or "taste" in asked.without or "items" not in known.available:
+        return known
+    had = panel.handled_items(known_on=as_of, lookback_days=asked.lookback_days)
+    found = tastes.fit(engine.table(had).to_pandas(), n_tastes=asked.n_tastes)
+    return known if found is None else replace(known, tastes=tastes.to_spec(found))
 
 
 def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
