@@ -350,6 +350,7 @@ def facts_of(world: World, customer: str, s: date, arrival: Arrival, static: Ite
         "its_seats": contract.get("seats"),
         "its_price_month": contract.get("price_month"),
         "its_n_contacts_56d": sum(age <= 56 for age in contacts),
+        "its_day_of_year": s.timetuple().tm_yday,
         "its_since_contact_days": min(contacts, default=None),
         **{f"a_{name}": person.get(name) for name in static},
     }
@@ -480,7 +481,7 @@ CHOICES: dict[type, Callable[[list[Any]], Any]] = {
 }
 
 PLAIN: dict[type | str, Callable[..., Any]] = {
-    exp.Add: operator.add, exp.Sub: operator.sub, exp.Mul: operator.mul, exp.Div: operator.truediv,
+    exp.Add: operator.add, exp.Sub: operator.sub, exp.Mul: operator.mul, exp.Div: operator.truediv, exp.Mod: operator.mod,
     exp.Neg: operator.neg, exp.Paren: lambda x: x, exp.Not: operator.not_, exp.Abs: abs,
     exp.Sqrt: math.sqrt, exp.Ln: math.log, exp.Cast: lambda x, *_: float(x),
     exp.BitwiseAnd: operator.and_, exp.BitwiseOr: operator.or_, exp.BitwiseNot: operator.invert,

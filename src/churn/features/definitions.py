@@ -38,9 +38,10 @@ CUSTOMER_COLUMNS = (
     "its_last_type_1",
     "its_last_type_2",
     "its_last_type_3",
+    "its_day_of_year",
 )
 """What a definition without an aggregate may read beside other features, one row per customer (`its_`: facts
-of the customer as known at the snapshot)."""
+of the customer as known at the snapshot, and the snapshot's own day of the year)."""
 
 PEERS = "peers_"
 """Before the name of an aggregate of days that is a number: its mean over everybody at the snapshot

@@ -9,13 +9,12 @@ from sqlglot import exp, parse_one
 
 from churn.contracts import PLACES
 from churn.errors import ConfigurationError, nearest
-from churn.features import labels, outside, peers, sequence
+from churn.features import beside, labels, sequence
+from churn.features.beside import Beside
 from churn.features.definitions import (
-    PEERS,
     Feature,
     Vocabulary,
     attribute_column,
-    event_name,
     levels,
 )
 from churn.timeline import Arrival, is_mature, label_window, midnight
@@ -131,29 +130,6 @@ def vocabulary(
     )
 
 
-def messages(*, known_on: date) -> exp.Expr:
-    """What customers had written by a date, once per customer and text: customer_id, text."""
-    known = _date(known_on)
-    return _sql(f"""
-        SELECT DISTINCT customer_id, text FROM texts WHERE known_on <= {known} AND day < {known}
-        ORDER BY customer_id, text
-    """)
-
-
-def distinct_texts() -> exp.Expr:
-    """Every text once (`text`)."""
-    return _sql("SELECT DISTINCT text FROM texts ORDER BY text")
-
-
-def handled_items(*, known_on: date, lookback_days: int) -> exp.Expr:
-    """The items that each customer's events of the lookback were about, each pair once."""
-    known, first = _date(known_on), _date(known_on - timedelta(days=lookback_days))
-    return _sql(f"""
-        SELECT DISTINCT customer_id, item FROM items
-        WHERE known_on <= {known} AND day < {known} AND day >= {first} ORDER BY customer_id, item
-    """)
-
-
 def usable_snapshots(
     snapshots: Sequence[date], *, first_day: date, min_history_days: int
 ) -> list[date]:
@@ -167,6 +143,7 @@ def statement(plan: Plan) -> exp.Expr:
     Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population first, usage
     left-joined; ordered by snapshot and customer.
     """
+    others = beside.wanted(plan.features, plan.vocabulary)
     ctes = {
         "snapshot": _snapshots(plan),
         "moment": "SELECT snapshot, known_before FROM snapshot",
@@ -174,15 +151,10 @@ def statement(plan: Plan) -> exp.Expr:
             _day_columns(plan),
             first=min(plan.snapshots) - timedelta(days=plan.lookback_days),
             use=use(plan.vocabulary),
-            with_gaps=any("gap_days" in item.columns() for item in _from(plan, "days")),
+            with_gaps=any("gap_days" in item.columns() for item in plan.features),
         ),
-        **({"outside": outside.by_day(plan.vocabulary.series)} if _outside(plan) else {}),
-        **({"around": _around(plan)} if _from(plan, "dates") else {}),
+        **others.before,
         "usage": _usage(plan),
-        **(
-            {"messages": _messages(plan), "written": _written(plan)} if _from(plan, "texts") else {}
-        ),
-        **({"things": _THINGS, "handled": _handled(plan)} if _from(plan, "items") else {}),
         "versions": labels.subscription_versions(
             known="m.known_before", seen="m.snapshot", columns="m.snapshot"
         ),
@@ -194,16 +166,15 @@ def statement(plan: Plan) -> exp.Expr:
         "first_events": _FIRST_EVENTS,
         "attributes": _attributes(plan),
         "contacted": _CONTACTED,
-        **({"peers": peers.means(peers.read(plan.features))} if peers.read(plan.features) else {}),
-        **({"last_types": sequence.last_types(_sequenced(plan))} if _sequenced(plan) else {}),
-        "joined": _joined(plan),
+        **others.after,
+        "joined": _joined(plan, others),
     }
     previous = "joined"
     for depth, level in enumerate(levels(plan.features)[1:]):
         ctes[f"level_{depth}"] = _next_level(previous, level)
         previous = f"level_{depth}"
     listed = ", ".join(
-        f'CAST("{item.name}" AS {_type(item)}) AS "{item.name}"' for item in plan.features
+        f'CAST("{item.name}" AS {beside.sql_type(item)}) AS "{item.name}"' for item in plan.features
     )
     body = ", ".join(f"{name} AS ({sql})" for name, sql in ctes.items())
     return _sql(f"""
@@ -238,9 +209,10 @@ def _snapshots(plan: Plan) -> str:
         cut = plan.arrival.cut(snapshot).isoformat(sep=" ")
         rows.append(
             f"({_date(snapshot)}, {_date(first)}, CAST('{cut}' AS TIMESTAMP), "
-            f"{_date(window.first)}, {_date(window.before)}, {int(mature)})"
+            f"{_date(window.first)}, {_date(window.before)}, {int(mature)}, "
+            f"{snapshot.timetuple().tm_yday})"
         )
-    columns = "snapshot, first_day, known_before, label_first, label_before, is_mature"
+    columns = "snapshot, first_day, known_before, label_first, label_before, is_mature, day_of_year"
     return f"SELECT {columns} FROM (VALUES {', '.join(rows)}) AS s({columns})"
 
 
@@ -251,8 +223,9 @@ def use(vocabulary: Vocabulary) -> str:
 
 def _day_columns(plan: Plan) -> dict[str, str]:
     """The columns of `days` that the features read, by name; roles and qualifying are sums."""
-    wanted = {column for item in _from(plan, "days") for column in item.columns()}
-    wanted |= set(_sequenced(plan).values())
+    counted = beside.aggregating(plan.features, "days")
+    wanted = {column for item in counted for column in item.columns()}
+    wanted |= set(beside.sequenced(plan.features, plan.vocabulary).values())
     sums = {
         name: " + ".join(plan.all_places[event] for event in events if event in plan.all_places)
         or "n * 0"
@@ -282,10 +255,11 @@ def qualifying(definition: labels.Definition, all_places: Mapping[str, str]) -> 
 def _usage(plan: Plan) -> str:
     """One row per snapshot and customer with a day in the lookback; all aggregates in one pass."""
     weekday = f"(DATE_DIFF('day', DATE '1970-01-01', day) + {EPOCH_MONDAY_SHIFT}) % 7 AS weekday"
-    marks = sequence.marks(_sequenced(plan))
+    counted = beside.aggregating(plan.features, "days")
+    marks = sequence.marks(beside.sequenced(plan.features, plan.vocabulary))
     listed = [f"{sql} AS {name}" for name, sql in marks.items()]
-    aggregates = ", ".join([_aggregates(_from(plan, "days")), *listed]).removeprefix(", ")
-    read = sorted(_outside(plan, "days"))
+    aggregates = ", ".join([beside.sql(counted), *listed]).removeprefix(", ")
+    read = sorted(beside.series(counted, plan.vocabulary))
     outer = "".join(f", o.{name}" for name in read)
     join = (
         "LEFT JOIN outside AS o ON o.snapshot = days.snapshot AND o.age_days = days.age_days"
@@ -298,84 +272,6 @@ def _usage(plan: Plan) -> str:
                COALESCE({active}, 0) AS n_qualifying_active
         FROM (SELECT days.*, {weekday} {outer} FROM days {join}) AS d GROUP BY snapshot, customer_id
     """
-
-
-def _sequenced(plan: Plan) -> dict[str, str]:
-    """The chosen event types with their column of the days, where a feature asks which came last."""
-    if not any(item.columns() & set(sequence.COLUMNS) for item in plan.features):
-        return {}
-    return {event: f"n_type_{event_name(event)}" for event in plan.vocabulary.event_types}
-
-
-def _outside(plan: Plan, rows: str = "") -> set[str]:
-    """The series of the table of dates that features read, of those that aggregate `rows` if given."""
-    read = _from(plan, rows) if rows else plan.features
-    return {name for item in read for name in item.columns()} & set(plan.vocabulary.series)
-
-
-def _around(plan: Plan) -> str:
-    return f"SELECT snapshot, {_aggregates(_from(plan, 'dates'))} FROM outside GROUP BY snapshot"
-
-
-def _from(plan: Plan, rows: str) -> list[Feature]:
-    """The features that aggregate these rows."""
-    return [item for item in plan.features if item.is_aggregate and item.rows == rows]
-
-
-def _aggregates(features: Sequence[Feature]) -> str:
-    return ", ".join(
-        f'CAST({item.expression} AS {_type(item)}) AS "{item.name}"' for item in features
-    )
-
-
-def _messages(plan: Plan) -> str:
-    """One row per snapshot and message of the lookback that was known then, with its topics.
-
-    Reads `texts` and `text_weights` (text, topic_0 …, see `features.topics`).
-    """
-    counted = ", ".join(
-        f"m.n * w.{name} AS {name}" for name in plan.vocabulary.text_columns if "topic" in name
-    )
-    return f"""
-        SELECT m.snapshot, m.customer_id, m.age_days, m.n, {counted}
-        FROM (
-            SELECT s.snapshot, t.customer_id, DATE_DIFF('day', t.day, s.snapshot) AS age_days,
-                   t.text, CAST(SUM(t.n) AS BIGINT) AS n
-            FROM texts AS t JOIN snapshot AS s
-            ON t.day < s.snapshot AND t.day >= s.first_day AND t.known_on <= s.snapshot
-            GROUP BY s.snapshot, t.customer_id, t.day, t.text
-        ) AS m JOIN text_weights AS w ON w.text = m.text
-    """
-
-
-def _written(plan: Plan) -> str:
-    aggregates = _aggregates(_from(plan, "texts"))
-    return (
-        f"SELECT snapshot, customer_id, {aggregates} FROM messages GROUP BY snapshot, customer_id"
-    )
-
-
-_THINGS = """
-    SELECT s.snapshot, t.customer_id, t.item, CAST(SUM(t.n) AS BIGINT) AS n,
-           COUNT(DISTINCT t.day) AS n_days,
-           MIN(DATE_DIFF('day', t.day, s.snapshot)) AS age_days,
-           MAX(DATE_DIFF('day', t.day, s.snapshot)) AS first_age_days
-    FROM items AS t JOIN snapshot AS s
-    ON t.day < s.snapshot AND t.day >= s.first_day AND t.known_on <= s.snapshot
-    GROUP BY s.snapshot, t.customer_id, t.item
-"""
-
-
-def _handled(plan: Plan) -> str:
-    aggregates = _aggregates(_from(plan, "items"))
-    weighed = (
-        "things AS t LEFT JOIN item_weights AS w ON w.item = t.item"
-        if plan.vocabulary.tastes
-        else "things"
-    )
-    return (
-        f"SELECT snapshot, customer_id, {aggregates} FROM {weighed} GROUP BY snapshot, customer_id"
-    )
 
 
 def _settled(plan: Plan) -> str:
@@ -450,38 +346,19 @@ def _attributes(plan: Plan) -> str:
     """
 
 
-def _joined(plan: Plan) -> str:
+def _joined(plan: Plan, others: Beside) -> str:
     """The population with its usage, contract, attributes, contacts and label."""
-    aliases = {"days": "u", "texts": "w", "items": "i", "dates": "r"}
     aggregates = "".join(
-        f', {_filled(item, _quoted(aliases[item.rows], item))} AS "{item.name}"'
+        f', {_filled(item, _quoted(beside.ALIASES[item.rows], item))} AS "{item.name}"'
         for item in levels(plan.features)[0]
     )
-    written = (
-        "LEFT JOIN written AS w ON w.snapshot = p.snapshot AND w.customer_id = p.customer_id"
-        if _from(plan, "texts")
-        else ""
-    )
-    handled = (
-        "LEFT JOIN handled AS i ON i.snapshot = p.snapshot AND i.customer_id = p.customer_id"
-        if _from(plan, "items")
-        else ""
-    )
-    around = "LEFT JOIN around AS r ON r.snapshot = p.snapshot" if _from(plan, "dates") else ""
-    shared = "".join(f', e."{PEERS}{item.name}"' for item in peers.read(plan.features))
-    peers_join = "LEFT JOIN peers AS e ON e.snapshot = p.snapshot" if shared else ""
-    lasts = "".join(f", q.{name}" for name in sequence.COLUMNS) if _sequenced(plan) else ""
-    last_join = (
-        "LEFT JOIN last_types AS q ON q.snapshot = p.snapshot AND q.customer_id = p.customer_id"
-        if lasts
-        else ""
-    )
+    read = "".join(f", {column}" for column in others.columns)
     attributes = "".join(
         f', CAST(a."{name}" AS {"VARCHAR" if kind == "category" else "DOUBLE"}) AS {attribute_column(name)}'
         for name, kind in plan.vocabulary.static.items()
     )
     return f"""
-        SELECT s.snapshot, p.customer_id {aggregates} {attributes} {shared} {lasts},
+        SELECT s.snapshot, p.customer_id {aggregates} {attributes} {read},
             DATE_DIFF('day', f.day, s.snapshot) AS its_since_first_event_days,
             CASE WHEN a.signed_up_at < CAST(s.snapshot AS TIMESTAMP)
                 THEN DATE_DIFF('day', CAST(a.signed_up_at AS DATE), s.snapshot) END
@@ -492,10 +369,11 @@ def _joined(plan: Plan) -> str:
             b.plan AS its_plan, b.seats AS its_seats, b.price_month AS its_price_month,
             COALESCE(t.n_contacts_56d, 0) AS its_n_contacts_56d,
             t.since_contact_days AS its_since_contact_days,
+            s.day_of_year AS its_day_of_year,
             {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
-        {written} {handled} {around} {peers_join} {last_join}
+        {" ".join(others.joins)}
         LEFT JOIN first_events AS f ON f.snapshot = p.snapshot AND f.customer_id = p.customer_id
         LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id
@@ -520,10 +398,6 @@ def _filled(item: Feature, sql: str) -> str:
 
 def _quoted(table: str, item: Feature) -> str:
     return f'{table}."{item.name}"'
-
-
-def _type(item: Feature) -> str:
-    return "VARCHAR" if item.kind == "category" else "DOUBLE"
 
 
 def _date(day: date) -> str:

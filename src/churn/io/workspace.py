@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from churn import contracts
-from churn.features import panel, tastes, topics
+from churn.features import beside, tastes, topics
 from churn.features.definitions import Vocabulary
 from churn.io import tables
 from churn.io.engine import Engine, Relation
@@ -109,7 +109,7 @@ def weigh(engine: Engine, vocabulary: Vocabulary) -> None:
     known = topics.from_spec(vocabulary.topics)
     if known is None:
         return
-    written = engine.table(panel.distinct_texts())["text"].to_pylist()
+    written = engine.table(beside.distinct_texts())["text"].to_pylist()
     weights = topics.weights(known, written)
     engine.bind("text_weights", pa.Table.from_pandas(weights, preserve_index=False))
 

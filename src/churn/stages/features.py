@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import HeldBackError
-from churn.features import definitions, outside, panel, tastes, topics
+from churn.features import beside, definitions, outside, panel, tastes, topics
 from churn.io import sink, tables
 from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh
@@ -109,7 +109,7 @@ def _with_topics(
     """What the messages speak of, learnt from those known at `as_of` (as event types are)."""
     if not settings.features.n_topics or "text" in settings.features.without:
         return known
-    written = engine.table(panel.messages(known_on=as_of)).to_pandas()
+    written = engine.table(beside.messages(known_on=as_of)).to_pandas()
     found = topics.fit(written, n_topics=settings.features.n_topics)
     if found is None:
         return known
@@ -123,7 +123,7 @@ def _with_tastes(
     asked = settings.features
     if not asked.n_tastes or "taste" in asked.without or "items" not in known.available:
         return known
-    had = panel.handled_items(known_on=as_of, lookback_days=asked.lookback_days)
+    had = beside.handled_items(known_on=as_of, lookback_days=asked.lookback_days)
     found = tastes.fit(engine.table(had).to_pandas(), n_tastes=asked.n_tastes)
     return known if found is None else replace(known, tastes=tastes.to_spec(found))
 
