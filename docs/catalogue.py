@@ -8,6 +8,9 @@ With files of your own (as in features.more) their features stand in it too.
 import sys
 from collections.abc import Sequence
 
+import yaml
+
+from churn.conf_tree import CONF
 from churn.features import definitions
 from churn.features.definitions import NEEDS, Vocabulary
 from churn.settings import FeatureSettings, Settings, feature_documents
@@ -27,7 +30,8 @@ def page(more: Sequence[str] = ()) -> str:
     )
     asked = Settings(features=FeatureSettings(more=list(more)))
     features = definitions.expand(feature_documents(asked), vocabulary)
-    return definitions.catalogue(features)
+    default = yaml.safe_load((CONF / "features" / "default.yaml").read_text())
+    return definitions.catalogue(features, off=default["without"])
 
 
 if __name__ == "__main__":

@@ -221,8 +221,8 @@ def attribute_column(name: str) -> str:
     return f"a_{event_name(name)}"
 
 
-def catalogue(features: Sequence[Feature]) -> str:
-    """The feature catalogue as a Markdown page, one table per family."""
+def catalogue(features: Sequence[Feature], *, off: Sequence[str] = ()) -> str:
+    """The feature catalogue as a Markdown page, one table per family; those in `off` say so."""
     lines = [
         "# Feature catalogue",
         "",
@@ -230,7 +230,12 @@ def catalogue(features: Sequence[Feature]) -> str:
         "",
     ]
     for family, members in itertools.groupby(features, key=lambda feature: feature.family):
-        lines += [f"## {family}", "", "| feature | what it says | unit |", "|---|---|---|"]
+        lines += [
+            f"## {family}{' (off by default)' if family in off else ''}",
+            "",
+            "| feature | what it says | unit |",
+            "|---|---|---|",
+        ]
         lines += [f"| `{item.name}` | {item.sentence} | {item.unit} |" for item in members]
         lines.append("")
     return "\n".join(lines)
