@@ -55,6 +55,7 @@ TASKS = [
             "churn.horizon_days=60",
             "churn.qualifying_events=[purchase_line]",
             "source.static=[country]",
+            "source.columns.item=item_id",
         ],
         ".735",
         active_days=90,
@@ -67,6 +68,7 @@ TASKS = [
         ["2014-02-15", "2014-03-15"],
         [
             "churn=cancellation",
+            "source.columns.item=item_id",
             "source.side_columns={subscriptions:{term_start:period_start,term_end:period_end}}",
             "source.static=[module,region,highest_education,imd_band,age_band,num_of_prev_attempts,studied_credits]",
         ],
@@ -105,7 +107,7 @@ def tested(task: Task, snapshot: str) -> pd.DataFrame:
     """Risk and label of everybody who could churn at one snapshot; the product saw only the past."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        overrides = [*task.overrides, *_source(task, snapshot, place)]
+        overrides = [*task.overrides, *source(task, snapshot, place)]
         for command in ("rollup", "features", "train", "promote", "score"):
             as_of = snapshot if command == "score" else task.trained_at or snapshot
             done = subprocess.run(
@@ -122,7 +124,7 @@ def tested(task: Task, snapshot: str) -> pd.DataFrame:
     )
 
 
-def _source(task: Task, snapshot: str, place: Path) -> list[str]:
+def source(task: Task, snapshot: str, place: Path) -> list[str]:
     """The log cut at `snapshot`, as files, and the overrides that point to it."""
     cut = place / "events.parquet"
     duckdb.execute(f"COPY (SELECT * FROM ({whole(task)}) WHERE ts < DATE '{snapshot}') TO '{cut}'")
@@ -135,7 +137,7 @@ def _source(task: Task, snapshot: str, place: Path) -> list[str]:
 def whole(task: Task) -> str:
     if task.name != "complete_journey":
         return f"SELECT * FROM '{SHARED / task.name / 'events.parquet'}'"
-    place = Path(tempfile.gettempdir()) / "churn_benchmark_journey"
+    place = Path(tempfile.gettempdir()) / "churn_benchmark_journey_items"
     if not (place / "complete_journey").exists():
         subprocess.run(
             [sys.executable, "-m", "churn", "rollup", "source=complete_journey", f"workspace={place}"],

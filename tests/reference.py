@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlglot import exp, parse_one
 
-from churn.features.definitions import Feature, Vocabulary, levels
+from churn.features.definitions import PEERS, Feature, Vocabulary, event_name, levels
 from churn.features.labels import Definition
 from churn.settings import RollupSettings
 from churn.timeline import Arrival, is_mature, label_window, midnight
@@ -35,6 +35,7 @@ class World:
     customers: list[Row] = field(default_factory=list)
     subscriptions: list[Row] = field(default_factory=list)
     contacts: list[Row] = field(default_factory=list)
+    dates: list[Row] = field(default_factory=list)
 
 
 def panel(
@@ -51,12 +52,23 @@ def panel(
     """(snapshot, customer) → every feature, `label`, `label_mature`; labels as known at `as_of`."""
     result, in_levels = {}, levels(features)
     for s in snapshots:
+        first, facts = {}, {}
+        outside = dates_of(world, s, lookback_days, arrival, vocabulary)
         for customer in population(world, s, definition, arrival):
             days = days_of(world, customer, s, lookback_days, arrival, vocabulary)
             texts = texts_of(world, customer, s, lookback_days, arrival, vocabulary)
-            row = facts_of(world, customer, s, arrival, vocabulary.static)
+            items = items_of(world, customer, s, lookback_days, arrival, vocabulary.tastes)
+            rows = {"days": days, "texts": texts, "items": items, "dates": outside}
+            on = {row["age_days"]: row for row in outside}
+            for day in days:
+                day |= on.get(day["age_days"], dict.fromkeys(vocabulary.series))
+            first[customer] = aggregated(in_levels[0], rows)
+            facts[customer] = facts_of(world, customer, s, arrival, vocabulary.static)
+            facts[customer] |= last_types(days, vocabulary.event_types)
+        shared = means(in_levels[0], first.values())
+        for customer in first:
             result[s, customer] = {
-                **with_features(in_levels, row, {"days": days, "texts": texts}),
+                **with_features(in_levels[1:], facts[customer] | shared, first[customer]),
                 "label": label(world, customer, s, as_of, definition, arrival),
                 "label_mature": mature(s, as_of, definition),
             }
@@ -253,6 +265,48 @@ def texts_of(
     ]
 
 
+def dates_of(
+    world: World, s: date, lookback_days: int, arrival: Arrival, vocabulary: Vocabulary
+) -> list[Row]:
+    """One row per date of the world outside that was known at `s`, with every series in 1/10000."""
+    known = defaultdict(list)
+    for row in world.dates:
+        loaded = row.get("loaded_at")
+        is_known = loaded < arrival.cut(s) if loaded else row["date"] < s
+        if is_known and row["date"] >= s - timedelta(days=lookback_days):
+            known[row["date"], row["name"]].append(row)
+    latest = {
+        key: max(rows, key=lambda row: (row.get("loaded_at") or LONG_AGO, row["value"]))
+        for key, rows in known.items()
+    }
+    return [
+        {"age_days": (s - day).days}
+        | {
+            column: round(latest[day, name]["value"] * 10_000) if (day, name) in latest else None
+            for column, name in vocabulary.series.items()
+        }
+        for day in sorted({day for day, _ in latest})
+    ]
+
+
+def items_of(
+    world: World, customer: str, s: date, lookback_days: int, arrival: Arrival, tastes: Row
+) -> list[Row]:
+    """One row per item that events of the lookback were about, with its weight in every taste."""
+    ages: dict[str, list[int]] = defaultdict(list)
+    for event in known_events(world, customer, s, arrival):
+        if event.get("item") and event["ts"].date() >= s - timedelta(days=lookback_days):
+            ages[event["item"]].append((s - event["ts"].date()).days)
+    return [
+        {"n": len(a), "n_days": len(set(a)), "age_days": min(a), "first_age_days": max(a)}
+        | {
+            f"taste_{k}": dict(zip(tastes["items"], row, strict=True)).get(item)
+            for k, row in enumerate(tastes.get("weights", []))
+        }
+        for item, a in ages.items()
+    ]
+
+
 def topics_of(text: str, known: Row) -> list[int]:
     """TF-IDF of unit length, projected on each topic."""
     words = re.findall(r"\w\w+", text.lower())
@@ -296,6 +350,7 @@ def facts_of(world: World, customer: str, s: date, arrival: Arrival, static: Ite
         "its_seats": contract.get("seats"),
         "its_price_month": contract.get("price_month"),
         "its_n_contacts_56d": sum(age <= 56 for age in contacts),
+        "its_day_of_year": s.timetuple().tm_yday,
         "its_since_contact_days": min(contacts, default=None),
         **{f"a_{name}": person.get(name) for name in static},
     }
@@ -304,24 +359,52 @@ def facts_of(world: World, customer: str, s: date, arrival: Arrival, static: Ite
 # --- SQL, read aloud -----------------------------------------------------------------------------
 
 
-def with_features(
-    in_levels: Sequence[Sequence[Feature]], row: Row, rows: Mapping[str, Sequence[Row]]
-) -> Row:
-    """The features of one customer; each reads earlier ones as the panel shows them.
+def aggregated(level: Sequence[Feature], rows: Mapping[str, Sequence[Row]]) -> Row:
+    """The features of one customer that aggregate rows.
 
     Without a row in the lookback an aggregate finds nothing, whatever it would make of zeros.
     """
-    done: Row = {}
-    for number, level in enumerate(in_levels):
-        found = {
-            item.name: value(parse(item.expression), row | done, rows[item.rows])
-            if number > 0 or rows[item.rows]  # the first level aggregates rows
-            else None
-            for item in level
-        }
-        empty = {item.name: item.empty for item in level}
-        done |= {name: empty[name] if x is None else x for name, x in found.items()}
+    found = {
+        item.name: value(parse(item.expression), {}, rows[item.rows]) if rows[item.rows] else None
+        for item in level
+    }
+    return filled(level, found)
+
+
+def with_features(in_levels: Sequence[Sequence[Feature]], row: Row, first: Row) -> Row:
+    """The features of one customer; each reads earlier ones as the panel shows them."""
+    done = dict(first)
+    for level in in_levels:
+        found = {item.name: value(parse(item.expression), row | done, ()) for item in level}
+        done |= filled(level, found)
     return done
+
+
+def filled(level: Sequence[Feature], found: Row) -> Row:
+    return {
+        item.name: item.empty if found[item.name] is None else found[item.name] for item in level
+    }
+
+
+def means(level: Sequence[Feature], rows: Iterable[Row]) -> Row:
+    """The mean of every number over everybody, of those that have it, rounded to 1/10000 each."""
+    result: Row = {}
+    for item in level:
+        if item.has_peers:
+            found = present([row[item.name] for row in rows])
+            units = sum(math.floor(abs(x) * 10_000 + 0.5) * (1 if x >= 0 else -1) for x in found)
+            result[PEERS + item.name] = units / len(found) / 10_000 if found else None
+    return result
+
+
+def last_types(days: Sequence[Row], event_types: Sequence[str]) -> Row:
+    """The chosen event types in the order in which they were last used, the latest first."""
+    ages = {
+        event: min((d["age_days"] for d in days if d[f"n_type_{event_name(event)}"]), default=None)
+        for event in event_types
+    }
+    used = sorted((event for event in event_types if ages[event]), key=lambda e: ages[e])
+    return {f"its_last_type_{k + 1}": used[k] if k < len(used) else None for k in range(3)}
 
 
 def parse(expression: str) -> exp.Expression:
@@ -359,6 +442,8 @@ def value(node: exp.Expression, row: Row, days: Sequence[Row]) -> Any:
         )
     if isinstance(node, exp.Null):
         return None
+    if isinstance(node, exp.Is):  # NULL: the subset has nothing else that something can be
+        return value(node.this, row, days) is None
     if isinstance(node, exp.Star | exp.Boolean):
         return 1 if isinstance(node, exp.Star) else node.this
     if isinstance(node, exp.Anonymous):
@@ -396,7 +481,7 @@ CHOICES: dict[type, Callable[[list[Any]], Any]] = {
 }
 
 PLAIN: dict[type | str, Callable[..., Any]] = {
-    exp.Add: operator.add, exp.Sub: operator.sub, exp.Mul: operator.mul, exp.Div: operator.truediv,
+    exp.Add: operator.add, exp.Sub: operator.sub, exp.Mul: operator.mul, exp.Div: operator.truediv, exp.Mod: operator.mod,
     exp.Neg: operator.neg, exp.Paren: lambda x: x, exp.Not: operator.not_, exp.Abs: abs,
     exp.Sqrt: math.sqrt, exp.Ln: math.log, exp.Cast: lambda x, *_: float(x),
     exp.BitwiseAnd: operator.and_, exp.BitwiseOr: operator.or_, exp.BitwiseNot: operator.invert,

@@ -9,8 +9,9 @@ import yaml
 from commandline import composed, exit_code, jobs
 
 from churn import commands, conf_tree
+from churn.errors import ConfigurationError
 from churn.keys import keys, nearest_key, type_of
-from churn.settings import Settings
+from churn.settings import FeatureSettings, Settings, feature_documents
 
 TEXTS = [
     "1e5",
@@ -211,3 +212,22 @@ def test_every_key_has_a_type_and_is_found_again() -> None:
 def test_no_job_leaves_files_behind(tmp_path: Path) -> None:
     composed("seed=1")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_of_features_is_found_where_the_command_runs_or_in_the_conf_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "standard_40/definitions.yaml"
+    asked = Settings(features=FeatureSettings(more=[name]))
+    monkeypatch.chdir(tmp_path)
+    assert feature_documents(asked)[name].startswith("family: standard")
+    (tmp_path / "standard_40").mkdir()
+    (tmp_path / name).write_text("family: mine")
+    assert feature_documents(asked)[name] == "family: mine"
+
+
+def test_a_file_of_features_that_is_nowhere_is_refused_with_both_places() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        feature_documents(Settings(features=FeatureSettings(more=["absent.yaml"])))
+    assert "absent.yaml or " in str(caught.value)
+    assert str(Path("features") / "absent.yaml") in str(caught.value)

@@ -1,13 +1,16 @@
 """The flows on a small demo: what is published, replayed, refused and never read."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from churn.conf_tree import CONF
 from churn.io import publish
 
 SMALL = [
@@ -144,19 +147,62 @@ def test_a_definition_under_which_nobody_churns_exits_4(tmp_path):
     assert not (place / "challenger.json").exists()
 
 
-def test_a_feature_of_ones_own_is_five_lines_of_yaml(place, tmp_path):
-    own = tmp_path / "own.yaml"
-    own.write_text(
-        "family: mine\nfeatures:\n"
-        "  - {name: n_monday_events, sentence: Events on Mondays, unit: events,\n"
-        "     expression: SUM(CASE WHEN weekday = 0 THEN n END), empty: 0}\n"
-    )
-    churn(place, "features", "as_of=2025-10-20", f"features.more=[{own}]")
+OWN = """\
+family: mine
+features:
+  - {name: n_monday_events_56d, sentence: Events on Mondays in the last eight weeks, unit: events,
+     expression: SUM(CASE WHEN weekday = 0 AND age_days <= 56 THEN n_use END), empty: 0}
+"""
+
+
+@pytest.fixture(scope="module")
+def own(place, tmp_path_factory) -> tuple[Path, list[str]]:
+    """The same log in a workspace of its own, and the words that add a user's five lines. The other
+    families are left out, so that whatever the model says, it says by this feature."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "mine.yaml").write_text(OWN)
+    shutil.copytree(place, folder / "ws")
+    for pointer in ("champion.json", "challenger.json"):
+        (folder / "ws" / pointer).unlink()
+    others = {item["family"] for item in map(yaml.safe_load, default_families())}
+    without = f"features.without=[{','.join(sorted(others))}]"
+    return folder / "ws", [f"features.more=[{folder / 'mine.yaml'}]", without]
+
+
+def default_families() -> list[str]:
+    return [path.read_text() for path in (CONF / "features" / "families").glob("*.yaml")]
+
+
+def test_a_feature_of_ones_own_reaches_panel_model_and_reasons(own):
+    place, words = own
+    for command in ("features", "train", "promote", "score", "explain"):
+        churn(place, command, "as_of=2025-10-20", *words)
     import churn as product
 
-    assert product.open(str(place)).panel()["n_monday_events"].gt(0).any()
-    own.write_text(own.read_text().replace("weekday", "wekday"))
-    said = churn(place, "features", "as_of=2025-10-20", f"features.more=[{own}]", expected=2)
+    book = product.open(str(place))
+    assert book.panel()["n_monday_events_56d"].gt(0).any()
+    version = json.loads((place / "champion.json").read_text())["version"]
+    spec = json.loads((place / "models" / version / "spec.json").read_text())
+    assert [item["name"] for item in spec["features"]] == ["n_monday_events_56d"]
+    said = book.reasons()
+    assert set(said["family"]) == {"mine"}
+    assert said["sentence"].str.match(r"Events on Mondays in the last eight weeks: [\d,]+\.").all()
+
+
+def test_a_feature_of_ones_own_stands_in_the_generated_catalogue(own):
+    _, words = own
+    page = subprocess.run(
+        [sys.executable, "docs/catalogue.py", words[0].removeprefix("features.more=[")[:-1]],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
+    ).stdout  # fmt: skip
+    row = "| `n_monday_events_56d` | Events on Mondays in the last eight weeks | events |"
+    assert row in page.partition("## mine")[2]
+
+
+def test_a_column_that_does_not_exist_is_refused_with_the_nearest_one(own, tmp_path):
+    place, _ = own
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(OWN.replace("weekday", "wekday"))
+    said = churn(place, "features", "as_of=2025-10-20", f"features.more=[{wrong}]", expected=2)
     assert "wekday" in said
     assert "weekday" in said
-    churn(place, "features", "as_of=2025-10-20")

@@ -83,6 +83,7 @@ def logs(draw: st.DrawFn, *, max_size: int = 30) -> list[Row]:
             ),
             "value": draw(st.sampled_from((None, None, 0.0, 1.5, 20.25, -2.5))),
             "user_id": draw(st.sampled_from((None, "u1", "u2", "u3"))),
+            "item": draw(st.sampled_from((None, "", "pen", "ink"))),
             "event_id": draw(st.sampled_from((None, f"id{number}"))),
             "loaded_at": draw(arrivals(ts)),
         }
@@ -94,7 +95,7 @@ def logs(draw: st.DrawFn, *, max_size: int = 30) -> list[Row]:
 
 @st.composite
 def sides(draw: st.DrawFn) -> dict[str, list[Row]]:
-    """Versions of customers and subscriptions (one version per moment), and contacts."""
+    """Versions of customers and subscriptions (one version per moment), contacts, and dates."""
     people = ("ann", "bob", "eve")
     whole_days = days.map(midnight)
     keys = st.tuples(st.sampled_from(people), whole_days)
@@ -139,7 +140,22 @@ def sides(draw: st.DrawFn) -> dict[str, list[Row]]:
         }
         for at in draw(st.lists(moments, max_size=3))
     ]
-    return {"customers": customers, "subscriptions": subscriptions, "contacts": contacts}
+    named = st.tuples(days, st.sampled_from(("holiday", "Rain mm")))
+    dates = [
+        {
+            "date": day,
+            "name": name,
+            "value": draw(st.sampled_from((0.0, 1.0, 2.25))),
+            "loaded_at": draw(arrivals(midnight(day))),
+        }
+        for day, name in draw(st.lists(named, max_size=6))
+    ]
+    return {
+        "customers": customers,
+        "subscriptions": subscriptions,
+        "contacts": contacts,
+        "dates": dates,
+    }
 
 
 START = [
@@ -420,7 +436,15 @@ def test_a_later_change_of_a_side_table_leaves_a_past_panel_alone(
         "country": "DE",
         "signed_up_at": None,
     }
-    world = World(events, customers=[person], subscriptions=[contract])
+    holiday = {"date": date(2026, 4, 1), "name": "holiday", "value": 1.0}
+    holidays = [{**holiday, "loaded_at": datetime(2026, 3, 1)}]
+    arrived = {"loaded_at": datetime(2026, 4, 6, 6)}
+    announced_later = [
+        {**holiday, **arrived, "value": 0.0},
+        {**holiday, **arrived, "name": "outage"},
+        {**holiday, "name": "rain", "date": date(2026, 4, 6), "loaded_at": None},
+    ]
+    world = World(events, customers=[person], subscriptions=[contract], dates=holidays)
     moment = {"valid_from": later["valid_from"], "loaded_at": later.get("loaded_at")}
     changed = World(
         events,
@@ -429,6 +453,7 @@ def test_a_later_change_of_a_side_table_leaves_a_past_panel_alone(
             {**person, "country": "FR", "signed_up_at": datetime(2025, 1, 1), **moment},
         ],
         subscriptions=[contract, {**contract, **later}],
+        dates=[*holidays, *announced_later],
     )
     known = panel_file(world, tmp_path / "a", CANCELLATION)
     assert panel_file(changed, tmp_path / "b", CANCELLATION) == known

@@ -1,6 +1,7 @@
 """Many small worlds as one: Spark takes seconds for a world of three customers, or of three hundred.
 
-Customers never meet in a panel, so worlds can share a log if every id says which world it is from.
+Worlds can share a log if every id says which world it is from, for customers do not meet in a panel:
+except in features that compare them with everybody else, which are asked of a world by itself.
 """
 
 import os
@@ -18,6 +19,7 @@ from reference import Row, World
 from world import Question
 
 from churn.errors import ChurnError
+from churn.features.definitions import PEERS, Feature
 from churn.io.engine import Resources, resources
 from churn.settings import EngineSettings
 
@@ -45,7 +47,8 @@ def spark() -> Resources:
 
 
 def merged(several: Sequence[World]) -> World:
-    """One world with the rows of all; ids begin with the number of their world."""
+    """One world with the rows of all; ids begin with the number of their world. What belongs to no
+    customer, dates, is the first one's."""
 
     def named(number: int, rows: Iterable[Row]) -> list[Row]:
         return [
@@ -59,7 +62,8 @@ def merged(several: Sequence[World]) -> World:
         **{
             kind: [row for n, one in enumerate(several) for row in named(n, getattr(one, kind))]
             for kind in kinds
-        }
+        },
+        dates=several[0].dates,
     )
 
 
@@ -87,12 +91,14 @@ class Batch:
 
     def record(self, world: World, question: Question) -> dict[tuple[date, str], Row]:
         """Take note, and answer by the reference."""
+        question = _shareable(question)
         if not any(_key(*case) == _key(world, question) for case in self.cases):
             self.cases.append((world, question))
         return worlds.by_reference(world, question)
 
     def answer(self, world: World, question: Question) -> dict[tuple[date, str], Row]:
         """What Spark says of `world`; raises what Spark raised."""
+        question = _shareable(question)
         group = _question(world, question)
         if group not in self.answers:
             self.answers[group] = self._asked(group)
@@ -130,9 +136,25 @@ class Batch:
         return self.rolled_up[name]
 
 
+def unmet(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """The features that look at one customer alone."""
+    return tuple(f for f in features if not any(c.startswith(PEERS) for c in f.columns()))
+
+
+def _shareable(question: Question) -> Question:
+    """Who asks for everything gets what worlds that share a log can say."""
+    is_everything = question.features == tuple(worlds.FEATURES)
+    return replace(question, features=unmet(question.features)) if is_everything else question
+
+
 def _rollup(world: World, question: Question) -> str:
     has_versions = any(row.get("valid_from") for row in world.customers)
-    return f"{question.arrival} {has_versions}"
+    alone = (
+        ""
+        if not world.dates and unmet(question.features) == question.features
+        else _key(world, question)
+    )
+    return f"{question.arrival} {has_versions} {alone}"
 
 
 def _question(world: World, question: Question) -> str:

@@ -22,7 +22,7 @@ from churn.features import definitions, panel
 from churn.features.definitions import Feature, Vocabulary
 from churn.features.labels import Definition
 from churn.io.engine import Resources, opened, resources
-from churn.io.workspace import Workspace, arrow_schema, weigh_texts
+from churn.io.workspace import SIDES, Workspace, arrow_schema, weigh
 from churn.settings import CONF, Settings, SourceSettings, feature_documents
 from churn.stages import rollup
 from churn.timeline import Arrival
@@ -31,17 +31,19 @@ DEFAULTS = yaml.safe_load((CONF / "features" / "default.yaml").read_text())
 
 VOCABULARY = Vocabulary(
     windows=DEFAULTS["windows"],
-    event_types=["login", "export"],
+    event_types=["login", "export", "search"],
     roles={"error": ["api_error"], "support": ["ticket"], "payment_failed": ["card_declined"]},
     available=definitions.NEEDS,
     static={"country": "category", "size": "number"},
+    dates=["holiday", "Rain mm"],
+    tastes={"items": ["pen", "ink"], "weights": [[500, -250], [1, 2000]]},
     topics={
         "terms": ["broken", "thanks"],
         "idf": [1.0, 2.0],
         "components": [[1.0, 0.0], [0.6, 0.8]],
     },
 )
-"""Two chosen event types, one of each role, two topics, and everything else a log can have."""
+"""Three chosen event types, one of each role, two topics, two series, two tastes, and everything else a log can have."""
 
 FEATURES = definitions.expand(feature_documents(Settings()), VOCABULARY)
 """Every feature of the default configuration, in that vocabulary."""
@@ -114,7 +116,7 @@ def write(world: World, folder: Path, *, files: Sequence[Sequence[Row]] | None =
     """`world` as the files of a source; the events as one file or as the given `files`."""
     for number, rows in enumerate(files if files is not None else [world.events]):
         write_table("events", rows, folder / "events" / f"part_{number}.parquet")
-    for kind in ("customers", "subscriptions", "contacts"):
+    for kind in SIDES:
         if getattr(world, kind):
             write_table(kind, getattr(world, kind), folder / f"{kind}.parquet")
 
@@ -125,7 +127,7 @@ def settings_of(
     """Settings that read the files that `write` left in `folder`."""
     sides = {
         kind: str(folder / f"{kind}.parquet")
-        for kind in ("customers", "subscriptions", "contacts")
+        for kind in SIDES
         if (folder / f"{kind}.parquet").exists()
     }
     arrival = arrival or Arrival()
@@ -149,7 +151,7 @@ def by_engine(
     workspace = Workspace(place)
     usage = workspace.usage_facts()
     with opened(given or resources(Settings().engine), workspace.usage()) as engine:
-        weigh_texts(engine, question.vocabulary)
+        weigh(engine, question.vocabulary)
         statement = statement_of(
             question, tuple(usage["event_types"]), usage["has_customer_versions"]
         )

@@ -38,6 +38,7 @@ EVENTS = Table(
         loaded_at TIMESTAMP
         user_id VARCHAR
         text VARCHAR
+        item VARCHAR
     """),
     ("customer_id", "ts", "event"),
 )
@@ -88,12 +89,25 @@ CONTACTS = Table(
     ("customer_id", "contacted_at"),
 )
 
+DATES = Table(
+    "date, name: a number that the world outside has on a day (weather, outages, holidays, campaigns); "
+    "of several rows the one that arrived last, without `loaded_at` known from its date on",
+    _columns("""
+        date DATE
+        name VARCHAR
+        value DOUBLE
+        loaded_at TIMESTAMP
+    """),
+    ("name", "date", "loaded_at"),
+)
+
 REQUIRED = MappingProxyType(
     {
         "events": ("customer_id", "ts", "event"),
         "customers": ("customer_id",),
         "subscriptions": ("customer_id", "start_date"),
         "contacts": ("customer_id", "contacted_at"),
+        "dates": ("date", "name", "value"),
     }
 )
 """The columns without which a source table is refused."""
@@ -104,6 +118,7 @@ SOURCES = MappingProxyType(
         "customers": CUSTOMERS,
         "subscriptions": SUBSCRIPTIONS,
         "contacts": CONTACTS,
+        "dates": DATES,
     }
 )
 
@@ -181,6 +196,18 @@ TEXTS = Table(
         n BIGINT
     """),
     ("customer_id", "day", "known_on", "text"),
+)
+
+ITEMS = Table(
+    "customer, day, known_on, item: what events were about, where the log has a column `item`",
+    _columns("""
+        customer_id VARCHAR
+        day DATE
+        known_on DATE
+        item VARCHAR
+        n BIGINT
+    """),
+    ("customer_id", "day", "known_on", "item"),
 )
 
 SCORES = Table(

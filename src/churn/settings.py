@@ -62,12 +62,12 @@ class EngineSettings:
 class SourceSettings:
     """Where the logs are and how to read them. Types are declared, never sniffed.
 
-    `events`, `customers`, `subscriptions`, `contacts` are globs or URLs. `columns` maps our names
+    `events`, `customers`, `subscriptions`, `contacts`, `dates` are globs or URLs. `columns` maps our names
     to those of the log, `side_columns` the same for the side tables. `ts_format` is `iso`,
     `epoch_s`, `epoch_ms` or a strptime format. `exclude` maps a column of the log to globs of
     values (bots, internal users).
 
-    With `name` sql the four are tables, views or SELECTs of the database whose SQLAlchemy URL stands
+    With `name` sql they are tables, views or SELECTs of the database whose SQLAlchemy URL stands
     in the environment variable `url_variable` (nowhere else: it holds a password). Events after the
     greatest `watermark` (a column) taken in are read, and the last `reread_rows` again, since rows
     can be committed late; `batch_rows` are in memory at a time.
@@ -78,6 +78,7 @@ class SourceSettings:
     customers: str | None = None
     subscriptions: str | None = None
     contacts: str | None = None
+    dates: str | None = None
     format: str = "auto"
     columns: dict[str, str] = field(default_factory=dict)
     side_columns: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -163,6 +164,7 @@ class FeatureSettings:
     windows: list[int] = field(default_factory=lambda: [7, 14, 28, 56, 84, 182])
     n_event_types: int = 20
     n_topics: int = 16
+    n_tastes: int = 8
     roles: dict[str, str] = field(default_factory=dict)
     without: list[str] = field(default_factory=list)
     more: list[str] = field(default_factory=list)
@@ -171,6 +173,7 @@ class FeatureSettings:
         _between("features.lookback_days", self.lookback_days, 14, 3650)
         _between("features.n_event_types", self.n_event_types, 0, 62)
         _between("features.n_topics", self.n_topics, 0, 100)
+        _between("features.n_tastes", self.n_tastes, 0, 100)
         for days in self.windows:
             _between(
                 "features.windows, within features.lookback_days,", days, 1, self.lookback_days
@@ -377,17 +380,25 @@ class Settings:
 
 def feature_documents(settings: Settings) -> dict[str, str]:
     """The YAML of every feature definition by file name: the families, then `features.more`."""
-    own = [Path(name) for name in settings.features.more]
-    for path in own:
-        if not path.is_file():
-            raise ConfigurationError(
-                "features.more names a file that is not there",
-                got=str(path),
-                expected="a YAML file with feature definitions",
-                next_step="write its path as seen from where you run the command",
-            )
-    paths = [*sorted((CONF / "features" / "families").glob("*.yaml")), *own]
-    return {path.name if path not in own else str(path): path.read_text() for path in paths}
+    families = sorted((CONF / "features" / "families").glob("*.yaml"))
+    own = {name: _own_features(name) for name in settings.features.more}
+    return {path.name: path.read_text() for path in families} | {
+        name: path.read_text() for name, path in own.items()
+    }
+
+
+def _own_features(name: str) -> Path:
+    """The file that `features.more` names: from where the command runs, else in conf/features."""
+    places = [Path(name), CONF / "features" / name]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise ConfigurationError(
+            "features.more names a file that is not there",
+            got=name,
+            expected=f"a YAML file with feature definitions: {' or '.join(map(str, places))}",
+            next_step="write its path as seen from where you run the command, or from conf/features",
+        )
+    return found
 
 
 def spoken(settings: Settings) -> Language:

@@ -12,6 +12,7 @@ TABLES = {
         bob         |   5 | 09:00 | login  | u1
         cid         |   2 | 09:00 | charge |
         cid         |   9 | 09:00 | login  | u1
+        cid         |  40 | 09:00 | search | u1
         dan         |   2 | 09:00 | charge |
     """,
 }
@@ -20,8 +21,9 @@ ROWS = {
     "recency_days": {"ann": 3, "bob": 5, "cid": 9, "dan": None},
     "recency_days_login": {"ann": 10, "bob": 5, "cid": 9, "dan": None},
     "recency_days_export": {"ann": 3, "bob": None, "cid": None, "dan": None},
-    "recency_per_gap": {"ann": 3 / ((14 + 7) / 2), "bob": None, "cid": None},
-    "recency_per_longest_gap": {"ann": 3 / 14, "bob": None, "cid": None},
+    "recency_days_search": {"ann": None, "bob": None, "cid": 40, "dan": None},
+    "recency_per_gap": {"ann": 3 / ((14 + 7) / 2), "bob": None, "cid": 9 / 31},
+    "recency_per_longest_gap": {"ann": 3 / 14, "bob": None, "cid": 9 / 31},
 }
 
 

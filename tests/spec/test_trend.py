@@ -69,6 +69,7 @@ ROWS = {
         "dan": 1 / (3 / 2 + 1),
         "eve": None,
     },
+    "n_events_search_trend_28d": {"ann": 1 / (1 / 2 + 1), "bob": 1, "dan": 1, "eve": None},
     "n_events_export_trend_28d": {"ann": 2 / (2 / 2 + 1), "bob": 1, "dan": 1, "eve": None},
     "share_of_best_month": {"ann": 5 / max(2, 3, 2), "bob": None, "dan": 0 / 1, "eve": None},
 }

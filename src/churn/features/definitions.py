@@ -17,7 +17,7 @@ from sqlglot.errors import SqlglotError
 
 from churn.contracts import MASKS, SUMS
 from churn.errors import ConfigurationError, nearest
-from churn.features import topics
+from churn.features import tastes, topics
 
 DAY_COLUMNS = (*SUMS, *MASKS, "age_days", "gap_days", "weekday", "n_use", "n_qualifying")
 """What an aggregate may read, one row per day with a known event: `age_days` 1 is the day before
@@ -35,15 +35,42 @@ CUSTOMER_COLUMNS = (
     "its_price_month",
     "its_n_contacts_56d",
     "its_since_contact_days",
+    "its_last_type_1",
+    "its_last_type_2",
+    "its_last_type_3",
+    "its_day_of_year",
 )
 """What a definition without an aggregate may read beside other features, one row per customer (`its_`: facts
-of the customer as known at the snapshot)."""
+of the customer as known at the snapshot, and the snapshot's own day of the year)."""
+
+PEERS = "peers_"
+"""Before the name of an aggregate of days that is a number: its mean over everybody at the snapshot
+(`features.peers`), which a definition without an aggregate may read."""
+
+ITEM_COLUMNS = ("n", "n_days", "age_days", "first_age_days")
+"""What an aggregate `from: items` may read, one row per item that the customer's events of the
+lookback were about: `n` events on `n_days` days, the last `age_days` ago, the first `first_age_days`."""
+
+DATE_COLUMNS = ("age_days",)
+"""What an aggregate `from: dates` may read beside the series (`on_…`, in 1/10000): one row per date
+that was known at the snapshot; a day to come, as it was announced, has an `age_days` of 0 or less."""
 
 TEXT_COLUMNS = ("n", "age_days")
 """What an aggregate `from: texts` may read beside the topics, one row per day and message: `n` times
 it was written."""
 
-NEEDS = ("people", "value", "negative", "subscriptions", "terms", "contacts", "signed_up", "topics")
+NEEDS = (
+    "people",
+    "value",
+    "negative",
+    "subscriptions",
+    "terms",
+    "contacts",
+    "signed_up",
+    "topics",
+    "event_types",
+    "items",
+)
 """What a log may lack; definitions that need it are left out then. Roles can be needed too."""
 
 _NODES = (
@@ -65,7 +92,7 @@ class Feature:
     features of the customer. `sentence` documents it, `unit` is what it counts in, `family` the
     group in which correlated features speak once, `kind` is number or category. `empty` is its
     value where the expression finds nothing (None: missing). `rows` is what an aggregate looks at:
-    days, or texts.
+    days, texts, items or dates.
     """
 
     name: str
@@ -85,6 +112,11 @@ class Feature:
     def sql_type(self) -> str:
         return "VARCHAR" if self.kind == "category" else "DOUBLE"
 
+    @property
+    def has_peers(self) -> bool:
+        """Whether others may read its mean over everybody at the snapshot."""
+        return self.is_aggregate and self.rows == "days" and self.kind == "number"
+
     def columns(self) -> set[str]:
         """The names that the expression reads."""
         return {column.name for column in _parsed(self.expression).find_all(exp.Column)}
@@ -96,7 +128,8 @@ class Vocabulary:
 
     `event_types` are the chosen ones, `roles` the event types of each role, `available` what the
     log has of `NEEDS`, `static` the attributes with their kind, `topics` what its messages speak of
-    (`features.topics`). Nothing here depends on where the
+    (`features.topics`), `dates` the names of the table of dates,
+    `tastes` the factors of items (`features.tastes`). Nothing here depends on where the
     roll-up keeps an event type, so an event type first seen later, or never again, breaks nothing.
     """
 
@@ -106,6 +139,8 @@ class Vocabulary:
     available: Sequence[str] = ()
     static: Mapping[str, str] = field(default_factory=dict)
     topics: Mapping[str, Any] = field(default_factory=dict)
+    dates: Sequence[str] = ()
+    tastes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def use(self) -> str:
@@ -119,8 +154,18 @@ class Vocabulary:
         return [*TEXT_COLUMNS, *(topics.column(place) for place in range(known.n if known else 0))]
 
     @property
+    def item_columns(self) -> list[str]:
+        known = tastes.from_spec(self.tastes)
+        return [*ITEM_COLUMNS, *(tastes.column(place) for place in range(known.n if known else 0))]
+
+    @property
     def day_columns(self) -> list[str]:
-        return [*DAY_COLUMNS, *self.sums]
+        return [*DAY_COLUMNS, *self.sums, *self.series]
+
+    @property
+    def series(self) -> dict[str, str]:
+        """Column → name in the table of dates; a day column too: the value on that day."""
+        return {f"on_{event_name(name)}": name for name in self.dates}
 
     @property
     def sums(self) -> dict[str, Sequence[str]]:
@@ -186,8 +231,8 @@ def attribute_column(name: str) -> str:
     return f"a_{event_name(name)}"
 
 
-def catalogue(features: Sequence[Feature]) -> str:
-    """The feature catalogue as a Markdown page, one table per family."""
+def catalogue(features: Sequence[Feature], *, off: Sequence[str] = ()) -> str:
+    """The feature catalogue as a Markdown page, one table per family; those in `off` say so."""
     lines = [
         "# Feature catalogue",
         "",
@@ -195,7 +240,12 @@ def catalogue(features: Sequence[Feature]) -> str:
         "",
     ]
     for family, members in itertools.groupby(features, key=lambda feature: feature.family):
-        lines += [f"## {family}", "", "| feature | what it says | unit |", "|---|---|---|"]
+        lines += [
+            f"## {family}{' (off by default)' if family in off else ''}",
+            "",
+            "| feature | what it says | unit |",
+            "|---|---|---|",
+        ]
         lines += [f"| `{item.name}` | {item.sentence} | {item.unit} |" for item in members]
         lines.append("")
     return "\n".join(lines)
@@ -217,7 +267,7 @@ def _entries(file: str, text: str) -> Iterable[tuple[str, int, dict[str, Any]]]:
 
 
 _PARTS = ["name", "sentence", "unit", "expression", "kind", "empty", "for", "needs", "from"]
-_ROWS = ["days", "texts"]
+_ROWS = ["days", "texts", "items", "dates"]
 
 
 def _is_available(entry: dict[str, Any], vocabulary: Vocabulary, file: str, line: int) -> bool:
@@ -279,10 +329,22 @@ def _choices(
             {key: event_name(event), "type": event, "count": f"n_type_{event_name(event)}"}
             for event in vocabulary.event_types
         ]
+    if what == "dates":
+        return [
+            {key: event_name(name), "name": name, "column": column}
+            for column, name in vocabulary.series.items()
+        ]
     if what == "static":
         return [
             {key: name, "attribute": attribute_column(name), "kind": kind}
             for name, kind in vocabulary.static.items()
+        ]
+    if what == "tastes":
+        factors = tastes.from_spec(vocabulary.tastes)
+        return [
+            {key: place, "taste": tastes.column(place), "items": tastes.shown(factors, place)}
+            for place in range(factors.n if factors else 0)
+            if factors
         ]
     if what == "topics":
         known = topics.from_spec(vocabulary.topics)
@@ -295,7 +357,10 @@ def _choices(
             ]
         )
     raise _refusal(
-        file, line, f"for {key}: {what}", "windows, event_types, static, topics or a list"
+        file,
+        line,
+        f"for {key}: {what}",
+        "windows, event_types, static, topics, tastes, dates or a list",
     )
 
 
@@ -317,12 +382,20 @@ def check_expression(file: str, line: int, expression: str) -> None:
 
 def _check_columns(features: Sequence[Feature], vocabulary: Vocabulary) -> None:
     names = [feature.name for feature in features]
+    shared = [f"{PEERS}{item.name}" for item in features if item.has_peers]
     for feature in features:
         if names.count(feature.name) > 1:
             raise _unusable(feature, "a name that stands twice", "a name of its own")
-        read = {"days": vocabulary.day_columns, "texts": vocabulary.text_columns}
+        read = {
+            "days": vocabulary.day_columns,
+            "texts": vocabulary.text_columns,
+            "items": vocabulary.item_columns,
+            "dates": [*DATE_COLUMNS, *vocabulary.series],
+        }
         known = (
-            read[feature.rows] if feature.is_aggregate else [*vocabulary.customer_columns, *names]
+            read[feature.rows]
+            if feature.is_aggregate
+            else [*vocabulary.customer_columns, *names, *shared]
         )
         for column in sorted(feature.columns()):
             if column not in known:

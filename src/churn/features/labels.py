@@ -33,19 +33,16 @@ class Definition:
         return f"has no {what} {window}, after one in the {self.active_days} days before"
 
 
-def population(definition: Definition) -> tuple[str, str]:
-    """SQL after FROM for who could churn at each snapshot, and the alias that names them.
+def population(definition: Definition) -> str:
+    """SQL for the customers who could churn at each snapshot: (snapshot, customer_id).
 
-    Reads `usage` (n_qualifying_active: qualifying events in the `active_days` before) and, for
-    `cancellation`, `subscribed` (see `subscription_versions`), to which usage is joined, so that
-    subscribers without events stay. Usage has alias `u` in both.
+    Reads `snapshot` and, for `inactivity`, `usage` (n_qualifying_active: qualifying events in the
+    `active_days` before), for `cancellation` `subscribed` (see `subscription_versions`). Usage is
+    joined to the population later, so subscribers without events stay.
     """
     if definition.name == "cancellation":
-        return (
-            "subscribed AS p "
-            "LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id"
-        ), "p"
-    return "(SELECT * FROM usage WHERE n_qualifying_active > 0) AS u", "u"
+        return "SELECT snapshot, customer_id FROM subscribed"
+    return "SELECT snapshot, customer_id FROM usage WHERE n_qualifying_active > 0"
 
 
 def subscription_versions(*, known: str, seen: str, columns: str) -> str:

@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta
 
 from sqlglot import exp, parse_one
 
-from churn.features import labels, windows
+from churn.features import beside, labels, peers, windows
+from churn.features.beside import Beside
 from churn.features.definitions import Feature, Vocabulary, attribute_column, levels
 from churn.features.plan import Plan as Plan
 from churn.features.plan import places as places
@@ -51,6 +52,8 @@ def inventory(
             (SELECT COUNT(term_end) FROM subscriptions WHERE {started}) AS n_terms,
             (SELECT COUNT(*) FROM contacts WHERE contacted_at < CAST({known} AS TIMESTAMP)
                 AND COALESCE(recorded_at, contacted_at) < {cut}) AS n_contacts,
+            (SELECT COUNT(*) FROM items WHERE known_on <= {known} AND day >= {_date(first)}
+                AND day < {known}) AS n_items,
             (SELECT COUNT(signed_up_at) FROM customers WHERE {arrived}) AS n_signed_up
         FROM (
             SELECT {columns} FROM daily WHERE last_known_on <= {known} AND day >= {_date(first)}
@@ -80,31 +83,18 @@ def vocabulary(
     needs = {
         "people": "people_mask", "value": "n_value", "negative": "n_negative",
         "subscriptions": "n_subscriptions", "terms": "n_terms", "contacts": "n_contacts",
-        "signed_up": "n_signed_up",
+        "signed_up": "n_signed_up", "items": "n_items",
     }  # fmt: skip
+    commonest = sorted(present, key=lambda event: (-found[all_places[event]], event))
+    chosen = commonest[:n_event_types]
+    available = [need for need, column in needs.items() if found[column] > 0]
     return Vocabulary(
         windows=list(windows),
-        event_types=sorted(present, key=lambda event: (-found[all_places[event]], event))[
-            :n_event_types
-        ],
+        event_types=chosen,
         roles=roles(patterns, sorted(present)),
-        available=[need for need, column in needs.items() if found[column] > 0],
+        available=[*available, "event_types"] if chosen else available,
         static=dict(static),
     )
-
-
-def messages(*, known_on: date) -> exp.Expr:
-    """What customers had written by a date, once per customer and text: customer_id, text."""
-    known = _date(known_on)
-    return _sql(f"""
-        SELECT DISTINCT customer_id, text FROM texts WHERE known_on <= {known} AND day < {known}
-        ORDER BY customer_id, text
-    """)
-
-
-def distinct_texts() -> exp.Expr:
-    """Every text once (`text`)."""
-    return _sql("SELECT DISTINCT text FROM texts ORDER BY text")
 
 
 def usable_snapshots(
@@ -120,15 +110,12 @@ def statement(plan: Plan) -> exp.Expr:
     Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population first, usage
     left-joined; ordered by customer and snapshot.
     """
+    others = beside.wanted(plan.features, plan.vocabulary)
     ctes = {
         "snapshot": _snapshots(plan),
         "moment": "SELECT snapshot, known_before FROM snapshot",
+        **others.before,
         **windows.usage(plan),
-        **(
-            {"messages": _messages(plan), "written": _written(plan)}
-            if plan.aggregated_from("texts")
-            else {}
-        ),
         "versions": labels.subscription_versions(
             known="m.known_before", seen="m.snapshot", columns="m.snapshot"
         ),
@@ -136,10 +123,12 @@ def statement(plan: Plan) -> exp.Expr:
         "settled": _settled(plan),
         "label_days": _label_days(plan),
         "churned": labels.churned(plan.definition),
+        "population": labels.population(plan.definition),
         "first_events": _FIRST_EVENTS,
         "attributes": _attributes(plan),
         "contacted": _CONTACTED,
-        "joined": _joined(plan),
+        **others.after,
+        "joined": _joined(plan, others),
     }
     previous = "joined"
     for depth, level in enumerate(levels(plan.features)[1:]):
@@ -156,8 +145,27 @@ def statement(plan: Plan) -> exp.Expr:
     """)
 
 
+def means_of_peers(plan: Plan) -> exp.Expr | None:
+    """What everybody at each snapshot was like, as the features of `plan` read it; None if none does.
+
+    Bound as `known_peers`, it stands in for what a statement `of_customers` cannot know.
+    """
+    shared = peers.read(plan.features)
+    if not shared:
+        return None
+    alone = statement(replace(plan, features=shared))
+    assert isinstance(alone, exp.Select)
+    ctes = {cte.alias: cte for cte in alone.ctes}
+    needed = ["snapshot", "moment", "outside", "slow", "days", "usage", "versions", "subscribed"]
+    tables = [ctes[name].sql(dialect="duckdb") for name in [*needed, "population"] if name in ctes]
+    return _sql(f"WITH {', '.join(tables)} {peers.means(shared)}")
+
+
 def of_customers(statement: exp.Expr, *, first: str | None, before: str | None) -> exp.Expr:
-    """`statement` for the customers with first <= id < before (None: no bound) alone."""
+    """`statement` for the customers with first <= id < before (None: no bound) alone.
+
+    Reads `known_peers` (see `means_of_peers`) for the means over everybody.
+    """
     bounds = [
         f"customer_id {compared} {exp.Literal.string(bound).sql(dialect='duckdb')}"
         for compared, bound in ((">=", first), ("<", before))
@@ -166,14 +174,18 @@ def of_customers(statement: exp.Expr, *, first: str | None, before: str | None) 
     if not bounds:
         return statement
     chosen = statement.copy()
+    assert isinstance(chosen, exp.Select)
     for table in list(chosen.find_all(exp.Table)):
         if table.name in _OF_CUSTOMERS:
             part = _sql(f"SELECT * FROM {table.name} WHERE {' AND '.join(bounds)}")
             table.replace(exp.Subquery(this=part, alias=table.args.get("alias") or table.this))
+    for cte in chosen.ctes:
+        if cte.alias == "peers":
+            cte.set("this", _sql("SELECT * FROM known_peers"))
     return chosen
 
 
-_OF_CUSTOMERS = ("daily", "late", "texts", "customers", "subscriptions", "contacts")
+_OF_CUSTOMERS = ("daily", "late", "texts", "items", "customers", "subscriptions", "contacts")
 
 
 def every_so_many_customers(n: int) -> exp.Expr:
@@ -211,37 +223,11 @@ def _snapshots(plan: Plan) -> str:
         cut = plan.arrival.cut(snapshot).isoformat(sep=" ")
         rows.append(
             f"({_date(snapshot)}, {_date(first)}, CAST('{cut}' AS TIMESTAMP), "
-            f"{_date(window.first)}, {_date(window.before)}, {int(mature)})"
+            f"{_date(window.first)}, {_date(window.before)}, {int(mature)}, "
+            f"{snapshot.timetuple().tm_yday})"
         )
-    columns = "snapshot, first_day, known_before, label_first, label_before, is_mature"
+    columns = "snapshot, first_day, known_before, label_first, label_before, is_mature, day_of_year"
     return f"SELECT {columns} FROM (VALUES {', '.join(rows)}) AS s({columns})"
-
-
-def _messages(plan: Plan) -> str:
-    """One row per snapshot and message of the lookback that was known then, with its topics.
-
-    Reads `texts` and `text_weights` (text, topic_0 …, see `features.topics`).
-    """
-    counted = ", ".join(
-        f"m.n * w.{name} AS {name}" for name in plan.vocabulary.text_columns if "topic" in name
-    )
-    return f"""
-        SELECT m.snapshot, m.customer_id, m.age_days, m.n, {counted}
-        FROM (
-            SELECT s.snapshot, t.customer_id, DATE_DIFF('day', t.day, s.snapshot) AS age_days,
-                   t.text, CAST(SUM(t.n) AS BIGINT) AS n
-            FROM texts AS t JOIN snapshot AS s
-            ON t.day < s.snapshot AND t.day >= s.first_day AND t.known_on <= s.snapshot
-            GROUP BY s.snapshot, t.customer_id, t.day, t.text
-        ) AS m JOIN text_weights AS w ON w.text = m.text
-    """
-
-
-def _written(plan: Plan) -> str:
-    aggregates = windows.aggregates(plan.aggregated_from("texts"))
-    return (
-        f"SELECT snapshot, customer_id, {aggregates} FROM messages GROUP BY snapshot, customer_id"
-    )
 
 
 def _settled(plan: Plan) -> str:
@@ -316,25 +302,19 @@ def _attributes(plan: Plan) -> str:
     """
 
 
-def _joined(plan: Plan) -> str:
+def _joined(plan: Plan, others: Beside) -> str:
     """The population with its usage, contract, attributes, contacts and label."""
-    aliases = {"days": "u", "texts": "w"}
-    source, who = labels.population(plan.definition)
     aggregates = "".join(
-        f', {_filled(item, _quoted(aliases[item.rows], item))} AS "{item.name}"'
+        f', {_filled(item, _quoted(beside.ALIASES[item.rows], item))} AS "{item.name}"'
         for item in levels(plan.features)[0]
     )
-    written = (
-        f"LEFT JOIN written AS w ON w.snapshot = {who}.snapshot AND w.customer_id = {who}.customer_id"
-        if plan.aggregated_from("texts")
-        else ""
-    )
+    read = "".join(f", {column}" for column in others.columns)
     attributes = "".join(
         f', CAST(a."{name}" AS {"VARCHAR" if kind == "category" else "DOUBLE"}) AS {attribute_column(name)}'
         for name, kind in plan.vocabulary.static.items()
     )
     return f"""
-        SELECT s.snapshot, {who}.customer_id {aggregates} {attributes},
+        SELECT s.snapshot, p.customer_id {aggregates} {attributes} {read},
             DATE_DIFF('day', f.day, s.snapshot) AS its_since_first_event_days,
             CASE WHEN a.signed_up_at < CAST(s.snapshot AS TIMESTAMP)
                 THEN DATE_DIFF('day', CAST(a.signed_up_at AS DATE), s.snapshot) END
@@ -345,14 +325,16 @@ def _joined(plan: Plan) -> str:
             b.plan AS its_plan, b.seats AS its_seats, b.price_month AS its_price_month,
             COALESCE(t.n_contacts_56d, 0) AS its_n_contacts_56d,
             t.since_contact_days AS its_since_contact_days,
+            s.day_of_year AS its_day_of_year,
             {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature
-        FROM {source} JOIN snapshot AS s ON s.snapshot = {who}.snapshot
-        {written}
-        LEFT JOIN first_events AS f ON f.snapshot = {who}.snapshot AND f.customer_id = {who}.customer_id
-        LEFT JOIN subscribed AS b ON b.snapshot = {who}.snapshot AND b.customer_id = {who}.customer_id
-        LEFT JOIN attributes AS a ON a.snapshot = {who}.snapshot AND a.customer_id = {who}.customer_id
-        LEFT JOIN contacted AS t ON t.snapshot = {who}.snapshot AND t.customer_id = {who}.customer_id
-        LEFT JOIN churned AS c ON c.snapshot = {who}.snapshot AND c.customer_id = {who}.customer_id
+        FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
+        LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
+        {" ".join(others.joins)}
+        LEFT JOIN first_events AS f ON f.snapshot = p.snapshot AND f.customer_id = p.customer_id
+        LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
+        LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id
+        LEFT JOIN contacted AS t ON t.snapshot = p.snapshot AND t.customer_id = p.customer_id
+        LEFT JOIN churned AS c ON c.snapshot = p.snapshot AND c.customer_id = p.customer_id
     """
 
 

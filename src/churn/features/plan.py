@@ -49,25 +49,6 @@ class Plan:
         named = [self.all_places[event] for event in self.definition.qualifying_events]
         return " + ".join(named) or "n"
 
-    def aggregated_from(self, rows: str) -> list[Feature]:
-        """The features that aggregate these rows (`days`, `texts`)."""
-        return [item for item in self.features if item.is_aggregate and item.rows == rows]
-
-    def day_columns(self) -> dict[str, str]:
-        """The columns of a day that the features read, name → SQL; roles and qualifying are sums."""
-        wanted = {column for item in self.aggregated_from("days") for column in item.columns()}
-        sums = {
-            name: " + ".join(self.all_places[event] for event in events if event in self.all_places)
-            or "n * 0"
-            for name, events in self.vocabulary.sums.items()
-        }
-        sums["n_qualifying"] = self.qualifying
-        computed = {"age_days", "gap_days", "weekday", "n_use"}
-        plain = {name: name for name in sorted(wanted - set(sums) - computed)}
-        return plain | {
-            name: sql for name, sql in sums.items() if name in wanted or name == "n_qualifying"
-        }
-
 
 def places(event_types: Sequence[str]) -> dict[str, str]:
     """Event type → its column of the roll-up; types beyond the last place have none."""

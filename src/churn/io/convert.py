@@ -107,10 +107,12 @@ class _Made:
 
 
 def _is_whole(target: Path, facts_at: Path) -> bool:
-    """Whether a converted file is there and is the one that was written."""
+    """Whether a converted file is there, is the one that was written, and holds what is read now."""
     if not (target.exists() and facts_at.exists()):
         return False
-    return bool(tables.read_json(facts_at)["sha256"] == tables.sha256(target))
+    facts = tables.read_json(facts_at)
+    is_current = facts.get("typed") == list(events.TYPED)
+    return is_current and bool(facts["sha256"] == tables.sha256(target))
 
 
 def _in_place(path: str, local: Path, *, source: SourceSettings) -> Readable:
@@ -194,6 +196,7 @@ def checked_kind(path: str, ours: str, field: pa.Field, *, source: SourceSetting
         "value": kind in ("integer", "number", "text"),
         "event": kind in ("text", "integer", "other"),
         "text": kind in ("text", "other"),
+        "item": kind in ("text", "integer", "other"),
     }.get(ours, kind in ("text", "other"))
     if is_time:
         is_epoch = source.ts_format.startswith("epoch")
@@ -274,7 +277,12 @@ def _typed(
     engine.bind("raw", raw, row_numbers=True)
     typed = place / "typed.parquet"
     engine.write(events.stored(reading), typed)
-    facts = {"columns": columns, "n_skipped": skipped, "sha256": tables.sha256(typed)}
+    facts = {
+        "columns": columns,
+        "typed": list(events.TYPED),
+        "n_skipped": skipped,
+        "sha256": tables.sha256(typed),
+    }
     return _Made(typed, facts)
 
 

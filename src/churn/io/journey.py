@@ -19,8 +19,9 @@ NEEDED = ["transactions", "products", "demographics", "campaigns", "campaign_des
 def unpack(folder: Path) -> None:
     """Write events, customers and contacts to `folder` in our own names, unless they are there.
 
-    One event per basket line: `event` is the department, `value` what was paid (USD). There is no
-    event_id: equal lines are two purchases. Raises `ConfigurationError` without the package.
+    One event per basket line: `event` is the department, `value` what was paid (USD), `item`
+    the product. There is no event_id: equal lines are two purchases. Raises `ConfigurationError`
+    without the package.
     """
     if folder.is_dir():
         return
@@ -64,9 +65,10 @@ def _events(transactions: "pd.DataFrame", products: "pd.DataFrame") -> "pd.DataF
         ts=transactions["transaction_timestamp"].astype("datetime64[us]"),
         event=snake,
         value=transactions["sales_value"],
+        item=transactions["product_id"].astype(str),
     )
-    columns = ["customer_id", "ts", "event", "value"]
-    return events.sort_values(["ts", "customer_id", "event", "value"])[columns]
+    columns = ["customer_id", "ts", "event", "value", "item"]
+    return events.sort_values(["ts", "customer_id", "event", "value", "item"])[columns]
 
 
 def _customers(transactions: "pd.DataFrame", demographics: "pd.DataFrame") -> "pd.DataFrame":

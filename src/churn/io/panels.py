@@ -27,6 +27,9 @@ def write(engine: Engine, plan: Plan, statement: exp.Expr, path: Path) -> None:
     cells = len(plan.snapshots) * (len(plan.features) + 4)
     query = panel.every_so_many_customers(max(1, CELLS_AT_ONCE // cells))
     inner = engine.table(query)["customer_id"].to_pylist()
+    means = panel.means_of_peers(plan) if inner else None
+    if means is not None:
+        engine.materialise("known_peers", means)
     for number, (first, before) in enumerate(pairwise([None, *inner, None])):
         part = panel.of_customers(statement, first=first, before=before)
         engine.write(part, path / f"{number:05d}.parquet")

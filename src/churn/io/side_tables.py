@@ -1,4 +1,4 @@
-"""Customers, subscriptions, contacts: small tables, read whole, refused at the first bad value."""
+"""Customers, subscriptions, contacts, dates: small tables, read whole, refused at the first bad value."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from churn.settings import SourceSettings
 from churn.usage import quality
 from churn.usage.columns import Column, identifier, moment, parsed_query
 
-SIDES = ("customers", "subscriptions", "contacts")
+SIDES = ("customers", "subscriptions", "contacts", "dates")
 LINE = "churn line"
 """The column that carries line numbers while a table is read."""
 
@@ -69,7 +69,8 @@ def _one_file(name: str, delivery: Delivery, *, source: SourceSettings, engine: 
     rows = _rows(delivery, source=source)
     mapping = dict(source.side_columns.get(name, {}))
     shared = source.columns.get("customer_id")
-    if shared and "customer_id" not in mapping and shared in rows.column_names:
+    has_customers = "customer_id" in SOURCES[name].columns
+    if shared and has_customers and "customer_id" not in mapping and shared in rows.column_names:
         mapping["customer_id"] = shared
     there = [column for column in rows.column_names if column != LINE]
     key = f"source.side_columns.{name}"
@@ -176,7 +177,7 @@ def _kinds(
     kinds = {
         ours: convert.kind_of(rows.schema.field(theirs).type) for ours, theirs in names.items()
     }
-    kind = kinds["customer_id"]
+    kind = kinds.get("customer_id")
     if kind == "number" or (kind == "integer" and not source.integer_ids):
         where = f"{path} column {names['customer_id']!r}"
         got = str(rows.schema.field(names["customer_id"]).type)

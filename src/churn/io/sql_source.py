@@ -229,7 +229,7 @@ def _wanted(name: str, relation: Relation, *, source: SourceSettings) -> dict[st
     mapping = dict(source.columns if name == "events" else source.side_columns.get(name, {}))
     there = [field.name for field in relation.fields]
     shared = source.columns.get("customer_id")
-    if name != "events" and shared in there:
+    if name != "events" and "customer_id" in SOURCES[name].columns and shared in there:
         mapping.setdefault("customer_id", shared)
     key = "source.columns" if name == "events" else f"source.side_columns.{name}"
     names = {ours: mapping.get(ours, ours) for ours in SOURCES[name].columns}

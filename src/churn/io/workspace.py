@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 
 from churn import contracts
-from churn.features import panel, topics
+from churn.features import beside, tastes, topics
 from churn.features.definitions import Vocabulary
 from churn.io import tables
 from churn.io.engine import Engine, Relation
 from churn.retention import listing, ranking
 from churn.timeline import Arrival
 
-SIDES = ("customers", "subscriptions", "contacts")
+SIDES = ("customers", "subscriptions", "contacts", "dates")
 
 _ARROW = {
     "VARCHAR": pa.string(),
@@ -43,7 +43,7 @@ class Workspace:
     def usage(self) -> dict[str, Relation]:
         """The tables that a panel is built from, by the name that statements use."""
         relations: dict[str, Relation] = {}
-        for name in ("daily", "late", "texts", *SIDES):
+        for name in ("daily", "late", "texts", "items", *SIDES):
             relations[name] = list(tables.parts(self.folder(name), made_by="rollup").values())
         return relations
 
@@ -99,12 +99,17 @@ class Workspace:
         return ranking.ranked(rows, policy=policy, horizon_days=horizon_days)
 
 
-def weigh_texts(engine: Engine, vocabulary: Vocabulary) -> None:
-    """Bind `text_weights`: how much each text of `texts` speaks of the topics of `vocabulary`."""
+def weigh(engine: Engine, vocabulary: Vocabulary) -> None:
+    """Bind `text_weights` and `item_weights`: how much each text of `texts` speaks of the topics of
+    `vocabulary`, and each item counts in its tastes."""
+    factors = tastes.from_spec(vocabulary.tastes)
+    if factors is not None:
+        items = pa.Table.from_pandas(tastes.weights(factors), preserve_index=False)
+        engine.bind("item_weights", items)
     known = topics.from_spec(vocabulary.topics)
     if known is None:
         return
-    written = engine.table(panel.distinct_texts())["text"].to_pylist()
+    written = engine.table(beside.distinct_texts())["text"].to_pylist()
     weights = topics.weights(known, written)
     engine.bind("text_weights", pa.Table.from_pandas(weights, preserve_index=False))
 

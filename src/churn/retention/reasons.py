@@ -2,7 +2,7 @@
 
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from sqlglot import exp, parse_one
 
 from churn.errors import ConfigurationError, nearest
-from churn.features.definitions import check_expression
+from churn.features.definitions import Feature, check_expression
 
 MAX_LENGTH = 140
 MIN_CONTRIBUTION = 0.05
@@ -52,6 +52,25 @@ def language(document: Mapping[str, Any], *, file: str) -> Language:
                 check_expression(file, 1, line["when"])
                 templates.append(Template(voice, direction, line["when"], line["say"]))
     return Language(voices, templates, document["months"], document["units"], document["nothing"])
+
+
+def with_own(said: Language, features: Sequence[Feature]) -> Language:
+    """`said`, with a voice for every family that no voice speaks for: its first feature with a value,
+    in the words of the definition. So a user's own feature is heard without a sentence of its own."""
+    known = {family for families in said.voices.values() for family in families}
+    own = [item for item in features if item.family not in known]
+    templates = [
+        Template(item.family, direction, f'NOT "{item.name}" IS NULL', _plainly(item))
+        for item in own
+        for direction in ("raises", "lowers")
+    ]
+    voices = {item.family: [item.family] for item in own}
+    return replace(said, voices={**said.voices, **voices}, templates=[*said.templates, *templates])
+
+
+def _plainly(item: Feature) -> str:
+    words = item.sentence.replace("{", "{{").replace("}", "}}")
+    return f"{words}: {{{item.name}:{'one' if item.kind == 'number' else 'text'}}}."
 
 
 def drop_began_days(activity: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def run(settings: Settings) -> None:
     facts = features.set_index("customer_id")
     _require_scored(chosen, facts)
     facts = facts.loc[chosen]
-    said = spoken(settings)
+    said = reasons.with_own(spoken(settings), champion.features)
     use = Vocabulary(**champion.spec["panel"]["vocabulary"]).use
     with opened(resources(settings.engine), workspace.usage()) as engine:
         engine.bind("listed", pa.table({"customer_id": pa.array(chosen, pa.string())}))

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import HeldBackError
-from churn.features import definitions, panel, topics
+from churn.features import beside, definitions, outside, panel, tastes, topics
 from churn.io import panels, sink, tables
 from churn.io.engine import Engine, opened, resources
-from churn.io.workspace import Workspace, weigh_texts
+from churn.io.workspace import Workspace, weigh
 from churn.settings import Settings, feature_documents
 from churn.timeline import training_snapshots
 
@@ -28,6 +28,7 @@ def run(settings: Settings) -> None:
         snapshots = _snapshots(engine, settings, as_of)
         vocabulary = _vocabulary(engine, settings, as_of, snapshots[0], usage)
         vocabulary = _with_topics(engine, settings, as_of, vocabulary)
+        vocabulary = _with_tastes(engine, settings, as_of, vocabulary)
         features = definitions.expand(
             feature_documents(settings), vocabulary, without=settings.features.without
         )
@@ -43,7 +44,7 @@ def run(settings: Settings) -> None:
             has_customer_versions=usage["has_customer_versions"],
             has_late=usage["has_loaded_at"],
         )
-        weigh_texts(engine, vocabulary)
+        weigh(engine, vocabulary)
         folder = workspace.folder("panel")
         folder.mkdir(parents=True, exist_ok=True)
         with tables.staging(folder) as place:
@@ -91,7 +92,7 @@ def _vocabulary(
     cut = settings.arrival(as_of).cut(as_of)
     places = panel.places(usage["event_types"])
     asked = panel.inventory(places.values(), known_on=as_of, first=first, known_before=cut)
-    return panel.vocabulary(
+    found = panel.vocabulary(
         engine.table(asked).to_pylist()[0],
         places,
         windows=settings.features.windows,
@@ -99,6 +100,8 @@ def _vocabulary(
         patterns=settings.features.roles,
         static=settings.static(usage["attributes"], has_versions=usage["has_customer_versions"]),
     )
+    names = engine.table(outside.names(known_on=as_of, known_before=cut))["name"].to_pylist()
+    return replace(found, dates=names)
 
 
 def _with_topics(
@@ -107,11 +110,23 @@ def _with_topics(
     """What the messages speak of, learnt from those known at `as_of` (as event types are)."""
     if not settings.features.n_topics or "text" in settings.features.without:
         return known
-    written = engine.table(panel.messages(known_on=as_of)).to_pandas()
+    written = engine.table(beside.messages(known_on=as_of)).to_pandas()
     found = topics.fit(written, n_topics=settings.features.n_topics)
     if found is None:
         return known
     return replace(known, topics=topics.to_spec(found), available=[*known.available, "topics"])
+
+
+def _with_tastes(
+    engine: Engine, settings: Settings, as_of: date, known: definitions.Vocabulary
+) -> definitions.Vocabulary:
+    """The factors of the items, learnt from those known at `as_of`."""
+    asked = settings.features
+    if not asked.n_tastes or "taste" in asked.without or "items" not in known.available:
+        return known
+    had = beside.handled_items(known_on=as_of, lookback_days=asked.lookback_days)
+    found = tastes.fit(engine.table(had).to_pandas(), n_tastes=asked.n_tastes)
+    return known if found is None else replace(known, tastes=tastes.to_spec(found))
 
 
 def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
 from churn.settings import Settings
-from churn.usage import daily, texts
+from churn.usage import daily, items, texts
 
 log = logging.getLogger("churn")
 
@@ -31,12 +31,13 @@ ORDERS = {
     "daily": contracts.DAILY.order,
     "late": contracts.LATE.order,
     "texts": contracts.TEXTS.order,
+    "items": contracts.ITEMS.order,
 }
 PEOPLE_IN_ORDER = "SELECT customer_id, user_id, place, bit FROM people ORDER BY customer_id, place"
 
 
 def run(settings: Settings) -> None:
-    """Update `daily/`, `late/`, `people/`, `rejects/` and the side tables; only touched months again."""
+    """Update the tables of usage, `rejects/` and the side tables; only touched months again."""
     workspace = Workspace(settings.place)
     sources.fetch(settings.source, workspace=settings.place, resources=resources(settings.engine))
     sides = sources.side_tables(settings.source, workspace=settings.place)
@@ -66,9 +67,10 @@ def run(settings: Settings) -> None:
             "daily": daily.daily(**what),
             "late": daily.late(**what),
             "texts": texts.texts(texts.speaking(settings.rollup.texts, event_types)),
+            "items": items.items(),
         }
         facts = _facts(intake, event_types, sides, known_at=settings.known_at)
-        facts["texts"] = settings.rollup.texts
+        facts |= {"texts": settings.rollup.texts, "tables": list(queries)}
         _roll_up(engine, intake, workspace, touched, queries, facts)
         _keep_people(engine, workspace.folder("people"))
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
@@ -89,6 +91,7 @@ def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
         return fresh
     facts = workspace.usage_facts()
     is_same = facts.get("columns") == list(contracts.DAILY.columns) and facts.get("texts") == texts
+    is_same = is_same and facts.get("tables") == list(ORDERS)
     if set(facts["months"]) - set(intake.months) or not is_same:
         return fresh
     files = tables.parts(workspace.folder("people"), made_by="rollup")

@@ -16,7 +16,7 @@ from churn.features.labels import Definition
 from churn.io import bundle, scorer, sink, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import Engine, opened, resources
-from churn.io.workspace import Workspace, weigh_texts
+from churn.io.workspace import Workspace, weigh
 from churn.learning import models
 from churn.settings import Settings
 
@@ -36,7 +36,7 @@ def run(settings: Settings) -> None:
     champion = bundle.load(settings.place, "champion")
     with opened(resources(settings.engine), workspace.usage()) as engine:
         plan = _plan(champion, settings, as_of, usage)
-        weigh_texts(engine, plan.vocabulary)
+        weigh(engine, plan.vocabulary)
         risks = _kept(engine, champion, panel.statement(plan), workspace.folder("scored"), as_of)
     if not len(risks):
         raise HeldBackError(

@@ -12,7 +12,7 @@ from churn.timeline import Arrival
 from churn.usage.columns import parsed_query, sql
 from churn.usage.events import CLEAN, Reading, Rules, clean, optional
 
-CONTENT = ("customer_id", "ts", "event", "value_units", "user_id", "text")
+CONTENT = ("customer_id", "ts", "event", "value_units", "user_id", "text", "item")
 """What makes two rows with one event_id the same event: everything but when they arrived."""
 
 CONFLICT = "one event_id with two contents"

@@ -35,6 +35,7 @@ CLEAN = (
     "value_units",
     "user_id",
     "text",
+    "item",
     "loaded_at",
     "known_on",
 )
@@ -49,6 +50,7 @@ TYPED = (
     "event_id",
     "user_id",
     "text",
+    "item",
     "loaded_at",
     "ts_raw",
     "value_raw",
@@ -135,6 +137,7 @@ def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expr:
         "event_id": optional(reading, "event_id"),
         "user_id": optional(reading, "user_id"),
         "text": optional(reading, "text"),
+        "item": optional(reading, "item"),
         "loaded_at": _as_moment(reading, "loaded_at"),
         "ts_raw": _unread(reading, "ts", _as_moment(reading, "ts")),
         "value_raw": _unread(reading, "value", _as_number(reading, "value")),
@@ -274,7 +277,7 @@ def _derived(reading: Reading, arrival: Arrival, *, is_good: bool = False) -> st
     return f"""
         customer_id, ts, CAST(ts AS DATE) AS day, {local_hour(reading.timezone)} AS local_hour,
         event, {finite if reading.column("value") else "CAST(NULL AS BIGINT)"} AS value_units,
-        user_id, text, loaded_at, {known} AS known_on
+        user_id, text, item, loaded_at, {known} AS known_on
     """
 
 
