@@ -18,6 +18,7 @@ from reference import Row, World
 from world import Question
 
 from churn.errors import ChurnError
+from churn.features.panel import OUTCOMES
 from churn.io.engine import Resources, resources
 from churn.settings import EngineSettings
 
@@ -100,7 +101,7 @@ class Batch:
         if isinstance(found, ChurnError):
             raise found
         rows = found[_key(world, question)]
-        names = {item.name for item in question.features} | {"label", "label_mature"}
+        names = {item.name for item in question.features} | set(OUTCOMES)
         return {who: {n: x for n, x in row.items() if n in names} for who, row in rows.items()}
 
     def _asked(self, group: str) -> Any:

@@ -17,6 +17,9 @@ from churn.usage.daily import as_known
 EPOCH_MONDAY_SHIFT = 3
 """1970-01-01 was a Thursday: (days since then + 3) % 7 is 0 on Mondays, on every engine."""
 
+OUTCOMES = ("label", "label_mature", "left_after_days", "known_days")
+"""The columns of a panel that only time tells."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -143,10 +146,12 @@ def usable_snapshots(
 
 
 def statement(plan: Plan) -> exp.Expr:
-    """The panel: snapshot, customer_id, the features in order, label, label_mature.
+    """The panel: snapshot, customer_id, the features in order, and what became of the customer.
 
-    Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population first, usage
-    left-joined; ordered by snapshot and customer.
+    That is `OUTCOMES`: `label` and `label_mature`, `left_after_days` (see `labels.left`; null for
+    who has not left as far as is known) and `known_days`, how many days from the first of the label
+    window on are known. Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population
+    first, usage left-joined; ordered by snapshot and customer.
     """
     ctes = {
         "snapshot": _snapshots(plan),
@@ -167,7 +172,8 @@ def statement(plan: Plan) -> exp.Expr:
         "subscribed": labels.subscribed(),
         "settled": _settled(plan),
         "label_days": _label_days(plan),
-        "churned": labels.churned(plan.definition),
+        "silent": labels.silences(plan.definition, known=_date(plan.labels_known_on)),
+        "leavers": labels.left(plan.definition),
         "population": labels.population(plan.definition),
         "first_events": _FIRST_EVENTS,
         "attributes": _attributes(plan),
@@ -184,7 +190,7 @@ def statement(plan: Plan) -> exp.Expr:
     body = ", ".join(f"{name} AS ({sql})" for name, sql in ctes.items())
     return _sql(f"""
         WITH {body}
-        SELECT snapshot, customer_id, {listed}{"," if listed else ""} label, label_mature
+        SELECT snapshot, customer_id, {listed}{"," if listed else ""} {", ".join(OUTCOMES)}
         FROM {previous} ORDER BY snapshot, customer_id
     """)
 
@@ -214,9 +220,13 @@ def _snapshots(plan: Plan) -> str:
         cut = plan.arrival.cut(snapshot).isoformat(sep=" ")
         rows.append(
             f"({_date(snapshot)}, {_date(first)}, CAST('{cut}' AS TIMESTAMP), "
-            f"{_date(window.first)}, {_date(window.before)}, {int(mature)})"
+            f"{_date(window.first)}, {_date(window.before)}, {int(mature)}, "
+            f"{_date(plan.labels_known_on)}, {max(0, (plan.labels_known_on - window.first).days)})"
         )
-    columns = "snapshot, first_day, known_before, label_first, label_before, is_mature"
+    columns = (
+        "snapshot, first_day, known_before, label_first, label_before, is_mature, labels_before, "
+        "known_days"
+    )
     return f"SELECT {columns} FROM (VALUES {', '.join(rows)}) AS s({columns})"
 
 
@@ -316,10 +326,11 @@ def _settled(plan: Plan) -> str:
 
 
 def _label_days(plan: Plan) -> str:
-    """The days with qualifying events in the label windows, as known when labels are known."""
+    """The days with qualifying events from the first that makes a customer active on, as known
+    when labels are known."""
     known = _date(plan.labels_known_on)
     sql = qualifying(plan.definition, plan.all_places)
-    first = _date(min(plan.snapshots) + timedelta(days=plan.definition.gap_days))
+    first = _date(min(plan.snapshots) - timedelta(days=plan.definition.active_days))
     return f"""
         SELECT customer_id, day, {sql} AS n_qualifying FROM daily
         WHERE last_known_on <= {known} AND day >= {first} AND day < {known}
@@ -404,7 +415,8 @@ def _joined(plan: Plan) -> str:
             b.plan AS its_plan, b.seats AS its_seats, b.price_month AS its_price_month,
             COALESCE(t.n_contacts_56d, 0) AS its_n_contacts_56d,
             t.since_contact_days AS its_since_contact_days,
-            {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature
+            {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature,
+            c.left_after_days, s.known_days
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
         {written}
@@ -412,7 +424,7 @@ def _joined(plan: Plan) -> str:
         LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id
         LEFT JOIN contacted AS t ON t.snapshot = p.snapshot AND t.customer_id = p.customer_id
-        LEFT JOIN churned AS c ON c.snapshot = p.snapshot AND c.customer_id = p.customer_id
+        LEFT JOIN leavers AS c ON c.snapshot = p.snapshot AND c.customer_id = p.customer_id
     """
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from sqlglot import exp, parse_one
 
+from churn.features.panel import OUTCOMES
 from churn.io.bundle import canonical
 from churn.learning import models
 from churn.learning.models import Model
@@ -45,12 +46,12 @@ def _model(booster: str, spec: str) -> Model:
     return models.from_spec(booster, content)
 
 
-def without_label(panel: exp.Expr) -> exp.Expr:
+def without_outcomes(panel: exp.Expr) -> exp.Expr:
     """The rows of a panel statement as scoring keeps them, in their order."""
     kept = panel.copy()
     assert isinstance(kept, exp.Select)
-    names = ("label", "label_mature")
-    return kept.select(*[x for x in kept.selects if x.alias_or_name not in names], append=False)
+    features = [x for x in kept.selects if x.alias_or_name not in OUTCOMES]
+    return kept.select(*features, append=False)
 
 
 def scored_rows(model: Model) -> exp.Expr:

@@ -105,7 +105,7 @@ def _kept(
     """customer_id and risk of everybody, with the features behind them kept as part `as_of`."""
     if engine.is_distributed:
         return _kept_by_workers(engine, champion, statement, folder, as_of)
-    features = engine.table(statement).to_pandas().drop(columns=["label", "label_mature"])
+    features = engine.table(statement).to_pandas().drop(columns=list(panel.OUTCOMES))
     if features.empty:
         return features[["customer_id"]]
     tables.write(folder, {as_of.isoformat(): features}, keep=True)
@@ -120,7 +120,7 @@ def _kept_by_workers(
     folder.mkdir(parents=True, exist_ok=True)
     with tables.staging(folder) as place:
         part = {as_of.isoformat(): place / "scored"}
-        engine.write(scorer.without_label(statement), place / "scored")
+        engine.write(scorer.without_outcomes(statement), place / "scored")
         engine.bind("scored", place / "scored")
         made = scorer.Scorer.of(champion.model)
         risks = engine.apply(made, scorer.scored_rows(champion.model), scorer.RISKS).to_pandas()
