@@ -120,7 +120,7 @@ def score(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("member") == "lightgbm":
         trees_only = Calibration(model.calibration.weights[:1], model.calibration.intercept)
         model = replace(model, logistic=None, calibration=trees_only)
-    return _timed(lambda: models.predict(model, frame))
+    return _timed(lambda: models.risks(model, frame))
 
 
 def _model_and_customers(given: dict[str, Any]) -> tuple[Any, Any]:

@@ -11,10 +11,16 @@ from sqlglot import exp, parse_one
 
 from churn.features.panel import OUTCOMES
 from churn.io.bundle import canonical
-from churn.learning import models
+from churn.learning import hazard, models
 from churn.learning.models import Model
 
-RISKS = pa.schema([("customer_id", pa.string()), ("risk", pa.float64())])
+RISKS = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        *((name, pa.float64()) for name in ("risk", *hazard.RISKS)),
+        ("half_after_days", pa.int64()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,8 @@ class Scorer:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         frame = rows.to_pandas()
-        risk = models.predict(_model(self.booster, self.spec), frame)
-        return pa.table({"customer_id": rows["customer_id"], "risk": risk}, schema=RISKS)
+        found = models.risks(_model(self.booster, self.spec), frame)
+        return pa.table({"customer_id": rows["customer_id"], **found}, schema=RISKS)
 
 
 @lru_cache(maxsize=2)

@@ -84,6 +84,7 @@ def recipe_of(settings: Settings) -> Recipe:
         n_calibration_snapshots=train.n_calibration_snapshots,
         seed=settings.seed,
         threads=settings.engine.threads or available_threads(),
+        horizon_days=settings.churn.horizon_days,
     )
 
 
