@@ -12,6 +12,7 @@ import yaml
 from churn.conf_tree import CONF
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, nearest
+from churn.features.candidates import Candidates
 from churn.features.labels import Definition
 from churn.retention.ranking import Policy
 from churn.retention.reasons import Language, language
@@ -225,6 +226,26 @@ class PromoteSettings:
 
 
 @dataclass
+class DefineSettings:
+    """Candidates for `churn=inactivity`, at snapshots `step_days` apart (see `conf/define.yaml`)."""
+
+    active_days: list[int] = field(default_factory=lambda: [14, 28, 56, 84])
+    horizon_days: list[int] = field(default_factory=lambda: [14, 28, 42, 56, 84])
+    step_days: int = 14
+    return_days: int = 84
+    max_returning: float = 0.2
+
+    def __post_init__(self) -> None:
+        for key, found in (("active", self.active_days), ("horizon", self.horizon_days)):
+            _between(f"the number of define.{key}_days", len(found), 1, 50)
+            for days in found:
+                _between(f"define.{key}_days", days, 1, 3650)
+        _between("define.step_days", self.step_days, 1, 365)
+        _between("define.return_days", self.return_days, 1, 3650)
+        _between("define.max_returning", self.max_returning, 0, 1)
+
+
+@dataclass
 class ExplainSettings:
     """`language` names a file of sentences in `conf/explain/sentences`."""
 
@@ -281,6 +302,7 @@ class Settings:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     promote: PromoteSettings = field(default_factory=PromoteSettings)
+    define: DefineSettings = field(default_factory=DefineSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
     retain: Policy = field(default_factory=Policy)
     config: ConfigSettings = field(default_factory=ConfigSettings)
@@ -321,6 +343,17 @@ class Settings:
     def arrival(self, as_of: date | None) -> Arrival:
         """When a row counts as known, with `known_at` in force at `as_of`."""
         return Arrival(self.source.arrival_hours, as_of, self.known_at_moment())
+
+    def candidates(self) -> Candidates:
+        """The room's own value object from the settings."""
+        asked = self.define
+        return Candidates(
+            sorted(set(asked.active_days)),
+            sorted(set(asked.horizon_days)),
+            self.churn.gap_days,
+            asked.return_days,
+            asked.max_returning,
+        )
 
     def min_history_days(self) -> int:
         """How many days of log a snapshot needs before it can teach anything."""
