@@ -194,7 +194,10 @@ class LightGBMSettings:
 
 @dataclass
 class TrainSettings:
-    """`model` is blend, lightgbm or logistic; figures are quoted at a list of `list_share`."""
+    """`model` is blend, lightgbm or logistic; figures are quoted at a list of `list_share`.
+
+    `half_life_days` (0: none) and `monotone`: see `models.Recipe`.
+    """
 
     model: str = "blend"
     snapshots: int = 12
@@ -204,6 +207,8 @@ class TrainSettings:
     n_calibration_snapshots: int = 12
     list_share: float = 0.02
     logistic_c: float = 0.05
+    half_life_days: float = 0.0
+    monotone: dict[str, int] = field(default_factory=dict)
     lightgbm: LightGBMSettings = field(default_factory=LightGBMSettings)
     experiment: str = "churn"
     tracking_uri: str = ""
@@ -216,6 +221,9 @@ class TrainSettings:
         _between("train.n_calibration_snapshots", self.n_calibration_snapshots, 1, 200)
         _between("train.n_folds", self.n_folds, 2, 20)
         _between("train.list_share", self.list_share, 1e-6, 1)
+        _between("train.half_life_days", self.half_life_days, 0, 36_500)
+        for name, sign in self.monotone.items():
+            _one_of(f"train.monotone.{name}", str(sign), ["1", "-1"])
 
 
 @dataclass

@@ -34,20 +34,21 @@ def sigmoid(values: Array) -> Array:
     return 1 / (1 + np.exp(-np.clip(values, -700, 700)))
 
 
-def fit_calibration(label: Array, raw: Array) -> Calibration:
+def fit_calibration(label: Array, raw: Array, weight: Array | None = None) -> Calibration:
     """Weights and intercept by maximum likelihood, from `raw` (rows × members), by Newton's method.
 
     With one member this is Platt's sigmoid (1999), with two the stacking of Wolpert (1992): how much
     either is believed is learnt from rows that neither has seen. One observation's worth of prior
     holds the weights near those of the mean, which matters only when there is next to nothing to
     learn from. A member whose weight is not positive is left out, since believing its contrary would
-    turn its ranking round; if none is left only the intercept is fitted.
+    turn its ranking round; if none is left only the intercept is fitted. `weight` is how much each
+    row counts, 1 by default.
     """
     n_members = raw.shape[1]
     believed = list(range(n_members))
     while believed:
-        found = newton(label, raw[:, believed])
-        kept = [k for k, weight in zip(believed, found.weights, strict=True) if weight > 0]
+        found = newton(label, raw[:, believed], weight=weight)
+        kept = [k for k, factor in zip(believed, found.weights, strict=True) if factor > 0]
         if kept == believed:
             weights = dict(zip(believed, found.weights, strict=True))
             return Calibration(
@@ -55,27 +56,30 @@ def fit_calibration(label: Array, raw: Array) -> Calibration:
             )
         believed = kept
     mean = Calibration.equal(n_members)
-    shift = newton(label, calibrated(mean, raw)[:, None], stiffness=1e12)
+    shift = newton(label, calibrated(mean, raw)[:, None], weight=weight, stiffness=1e12)
     return replace(mean, intercept=shift.intercept)
 
 
-def newton(label: Array, raw: Array, *, stiffness: float = 1.0) -> Calibration:
+def newton(
+    label: Array, raw: Array, *, weight: Array | None = None, stiffness: float = 1.0
+) -> Calibration:
     """Newton's method with step halving: without it a start far off the mark oscillates."""
+    counts = np.ones(len(raw)) if weight is None else weight
     design = np.column_stack([np.ones(len(raw)), raw])
     start = np.array([0.0, *Calibration.equal(raw.shape[1]).weights])
     stiff = np.array([1e-6, *[stiffness] * raw.shape[1]])
 
     def loss(beta: Array) -> float:
         z = design @ beta
-        misfit = (np.logaddexp(0, z) - label * z).sum()
+        misfit = (counts * (np.logaddexp(0, z) - label * z)).sum()
         return float(misfit + 0.5 * (stiff * (beta - start) ** 2).sum())
 
     beta = start
     with threadpool_limits(limits=1, user_api="blas"):
         for _ in range(100):
             p = sigmoid(design @ beta)
-            gradient = design.T @ (p - label) + stiff * (beta - start)
-            hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(stiff)
+            gradient = design.T @ (counts * (p - label)) + stiff * (beta - start)
+            hessian = (design * (counts * p * (1 - p))[:, None]).T @ design + np.diag(stiff)
             step = np.linalg.solve(hessian, gradient)
             while loss(beta - step) > loss(beta) and np.abs(step).max() > 1e-9:
                 step = step / 2

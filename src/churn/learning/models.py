@@ -43,7 +43,9 @@ class Recipe:
     `lightgbm` are LightGBM's own parameters and `n_rounds`. Calibration needs `n_folds` ≥ 2 folds
     of customers and looks at the latest `n_calibration_snapshots`; with fewer folds the log-odds
     stay as they are. Of more than `max_rows` training rows, a share of the customers is used.
-    `horizon_days` is that of the labels.
+    `horizon_days` is that of the labels. With `half_life_days` older snapshots count less (see
+    `splits.recency_weights`). `monotone` maps a feature or a family to 1 (more of it never lowers the
+    risk) or -1 (never raises it); the feature's own entry goes before that of its family.
     """
 
     model: str = "blend"
@@ -55,6 +57,8 @@ class Recipe:
     threads: int = 1
     max_rows: int = 2_000_000
     horizon_days: int = 28
+    half_life_days: float = 0.0
+    monotone: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,12 +108,14 @@ def fit(rows: pd.DataFrame, *, features: Sequence[Feature], recipe: Recipe) -> M
     known = columns.learn(used, features=features)
     values = columns.matrix(known, used)
     label = used["label"].to_numpy(dtype=float)
-    model = _fit_members(known, values, label, recipe=recipe)
+    weight = splits.recency_weights(used["snapshot"], half_life_days=recipe.half_life_days)
+    recipe = replace(recipe, monotone=_signs(features, recipe.monotone))
+    model = _fit_members(known, values, label, weight, recipe=recipe)
     if recipe.n_folds < 2:
         return model
-    raw = _cross_fitted(known, values, used, recipe=recipe)
-    unseen = ~np.isnan(raw).any(axis=1)
-    found = fit_calibration(label[unseen], raw[unseen])
+    raw = _cross_fitted(known, values, used, weight, recipe=recipe)
+    unseen = np.flatnonzero(~np.isnan(raw).any(axis=1))
+    found = fit_calibration(label[unseen], raw[unseen], _some(weight, unseen))
     return replace(
         model,
         calibration=found,
@@ -175,8 +181,24 @@ def from_spec(text: str, spec: Mapping[str, Any]) -> Model:
     )
 
 
+def _signs(features: Sequence[Feature], monotone: Mapping[str, int]) -> dict[str, int]:
+    """Feature → 1 or -1, of those that `monotone` names by themselves or by their family."""
+    asked = {f.name: monotone.get(f.name, monotone.get(f.family, 0)) for f in features}
+    numbers = {f.name for f in features if f.kind == "number"}
+    return {name: sign for name, sign in asked.items() if sign and name in numbers}
+
+
+def _some(weight: Array | None, rows: Array) -> Array | None:
+    return None if weight is None else weight[rows]
+
+
 def _cross_fitted(
-    known: Sequence[Column], values: Array, rows: pd.DataFrame, *, recipe: Recipe
+    known: Sequence[Column],
+    values: Array,
+    rows: pd.DataFrame,
+    weight: Array | None,
+    *,
+    recipe: Recipe,
 ) -> Array:
     """Raw log-odds of the latest snapshots, each customer scored by a model that never saw them
     (rows × members, NaN for earlier snapshots): what calibration is learnt from.
@@ -198,7 +220,9 @@ def _cross_fitted(
         mine = (fold == k) & is_recent
         others = fold != k
         if mine.any() and len(np.unique(label[others])) == 2:
-            model = _fit_members(known, values[others], label[others], recipe=recipe)
+            model = _fit_members(
+                known, values[others], label[others], _some(weight, others), recipe=recipe
+            )
             raw[mine] = _raw(model, values[mine])
     return raw
 
@@ -224,19 +248,28 @@ def _fit_hazard(
     )
 
 
-def _fit_members(known: Sequence[Column], values: Array, label: Array, *, recipe: Recipe) -> Model:
+def _fit_members(
+    known: Sequence[Column], values: Array, label: Array, weight: Array | None, *, recipe: Recipe
+) -> Model:
+    """The members on all these rows, their log-odds as they are; `recipe.monotone` by feature."""
     members = _MEMBERS[recipe.model]
+    trees = line = None
+    if "trees" in members:
+        trees = _fit_booster(known, values, label, weight, recipe=recipe)
+    if "line" in members:
+        signs = [recipe.monotone.get(c.name, 0) for c in known]
+        line = linear.fit(known, values, label, c=recipe.logistic_c, weight=weight, signs=signs)
     return Model(
         tuple(known),
-        _fit_booster(known, values, label, recipe=recipe) if "trees" in members else None,
-        linear.fit(known, values, label, c=recipe.logistic_c) if "line" in members else None,
+        trees,
+        line,
         Calibration.equal(len(members)),
         Hazard(recipe.horizon_days),
     )
 
 
 def _fit_booster(
-    known: Sequence[Column], values: Array, label: Array, *, recipe: Recipe
+    known: Sequence[Column], values: Array, label: Array, weight: Array | None, *, recipe: Recipe
 ) -> lgb.Booster:
     """Trees on `values`; no class weights, which would only ruin the probabilities.
 
@@ -253,9 +286,12 @@ def _fit_booster(
         "force_row_wise": True,
         "verbosity": -1,
     }
+    if recipe.monotone:
+        parameters["monotone_constraints"] = [recipe.monotone.get(c.name, 0) for c in known]
     data = lgb.Dataset(
         values,
         label,
+        weight=weight,
         feature_name=[f"c{place}" for place in range(len(known))],
         categorical_feature=[k for k, c in enumerate(known) if c.kind == "category"],
         params=parameters,
