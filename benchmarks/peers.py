@@ -28,7 +28,7 @@ from synthetic import EVENT_TYPES, Shape
 COLUMNS = (
     "who", "events", "CPU s", "wall s", "peak MB", "CPU, × ours", "to reach", "equal cells", "with",
 )  # fmt: skip
-OUTCOMES = ["label", "label_mature", "left_after_days", "known_days"]
+OUTCOMES = ["label", "label_mature", "left_after_days", "known_days", "is_involuntary"]
 NEWEST = ("pandas>=3,<4", "polars>=2,<3", "pyarrow>=25")
 OLDER = ("featuretools==1.31.0", "pandas<2.2", "numpy<2", "scipy<1.14", "pyarrow<18")
 

@@ -204,7 +204,7 @@ def _panel_size(workspace: Path) -> tuple[int, int]:
     import pyarrow.parquet as pq
 
     found = [pq.ParquetFile(path).metadata for path in (workspace / "panel").glob("*.parquet")]
-    n_keys = 6  # snapshot, customer_id, the outcomes
+    n_keys = 7  # snapshot, customer_id, the outcomes
     return sum(one.num_rows for one in found), found[0].num_columns - n_keys
 
 

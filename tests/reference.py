@@ -61,6 +61,9 @@ def panel(
                 "label_mature": mature(s, as_of, definition),
                 "left_after_days": left_after(world, customer, s, as_of, definition, arrival),
                 "known_days": max(0, (as_of - s).days - definition.gap_days),
+                "is_involuntary": involuntary(
+                    world, customer, s, as_of, definition, arrival, vocabulary
+                ),
             }
     return result
 
@@ -193,6 +196,29 @@ def left_after(
             since = max(day for day in loud if day < begin) + horizon
             return max(0, (since - first).days)
     return None
+
+
+def involuntary(
+    world: World,
+    customer: str,
+    s: date,
+    as_of: date,
+    definition: Definition,
+    arrival: Arrival,
+    vocabulary: Vocabulary,
+) -> int | None:
+    """Whether the subscription that ended did so within 28 days of a failed payment."""
+    left = left_after(world, customer, s, as_of, definition, arrival)
+    failed = vocabulary.roles.get("payment_failed", [])
+    if definition.name != "cancellation" or left is None or not failed:
+        return None
+    end = s + timedelta(days=definition.gap_days + left)
+    days = [
+        event["ts"].date()
+        for event in known_events(world, customer, as_of, arrival)
+        if event["event"] in failed
+    ]
+    return int(any(end - timedelta(days=28) <= day <= end for day in days))
 
 
 # --- what a feature may read ---------------------------------------------------------------------

@@ -257,3 +257,35 @@ def test_an_end_that_is_announced_is_not_yet_one(days, found):
     tables = {**STREAM, "subscriptions": SUBSCRIPTIONS}
     as_of = S + timedelta(days=days)
     assert left_after(tables, Definition("cancellation"), as_of=as_of)["jim"] == found
+
+
+@pytest.mark.parametrize(
+    ("failed", "expected"),
+    [
+        ("2026-05-31 23:59", 0),
+        ("2026-06-01 00:00", 1),
+        ("2026-06-29 23:59", 1),
+        ("2026-06-30 00:00", 0),
+        ("2026-04-01 09:00", 0),
+    ],
+)
+def test_a_failed_payment_before_the_end_is_no_decision_to_leave(failed, expected):
+    """kai's subscription ends on 29 June: a payment that failed from 1 to 29 June tells why. jim
+    decides, ann stays."""
+    tables = {
+        "events": f"""
+            customer_id | ts        | event
+            kai         | {failed}  | card_declined
+            ann         | {failed}  | card_declined
+            jim         | {failed}  | login
+        """,
+        "subscriptions": SUBSCRIPTIONS,
+    }
+    for name, wanted in (("cancellation", expected), ("inactivity", None)):
+        definition = Definition(name, active_days=90, horizon_days=30)
+        found = worlds.answer(
+            tables, snapshot=S, names=("n_events_28d",), definition=definition, as_of=SETTLED
+        )
+        assert found.get("kai", {}).get("is_involuntary") == wanted
+        if name == "cancellation":
+            assert (found["jim"]["is_involuntary"], found["ann"]["is_involuntary"]) == (0, None)

@@ -123,6 +123,27 @@ def left(definition: Definition) -> str:
     """
 
 
+INVOLUNTARY_DAYS = 28
+"""A subscription that ends so soon after a failed payment was probably not ended by a decision: the
+usual dunning takes two to four weeks, and a card that fails at random does so in fewer than 3 of 100
+four-week spans."""
+
+
+def unpaid() -> str:
+    """SQL for who left on the day of a failed payment or up to `INVOLUNTARY_DAYS` after it:
+    (snapshot, customer_id).
+
+    Reads `leavers` (see `left`) and `failures` (customer_id, day), as known when labels are known.
+    """
+    since = "c.left_after_days - DATE_DIFF('day', s.label_first, f.day)"
+    return f"""
+        SELECT DISTINCT c.snapshot, c.customer_id FROM leavers AS c
+        JOIN snapshot AS s ON s.snapshot = c.snapshot
+        JOIN failures AS f ON f.customer_id = c.customer_id
+        WHERE {since} >= 0 AND {since} <= {INVOLUNTARY_DAYS}
+    """
+
+
 def silences(definition: Definition, *, known: str) -> str:
     """SQL for silences of at least `horizon_days`: customer_id, `day` and `next_day`.
 

@@ -17,7 +17,7 @@ from churn.usage.daily import as_known
 EPOCH_MONDAY_SHIFT = 3
 """1970-01-01 was a Thursday: (days since then + 3) % 7 is 0 on Mondays, on every engine."""
 
-OUTCOMES = ("label", "label_mature", "left_after_days", "known_days")
+OUTCOMES = ("label", "label_mature", "left_after_days", "known_days", "is_involuntary")
 """The columns of a panel that only time tells."""
 
 
@@ -149,10 +149,12 @@ def statement(plan: Plan) -> exp.Expr:
     """The panel: snapshot, customer_id, the features in order, and what became of the customer.
 
     That is `OUTCOMES`: `label` and `label_mature`, `left_after_days` (see `labels.left`; null for
-    who has not left as far as is known) and `known_days`, how many days from the first of the label
-    window on are known. Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population
+    who has not left as far as is known), `known_days`, how many days from the first of the label
+    window on are known, and `is_involuntary` (see `labels.unpaid`; null for who has not left, and
+    where the log cannot tell). Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population
     first, usage left-joined; ordered by snapshot and customer.
     """
+    failures = _failures(plan)
     ctes = {
         "snapshot": _snapshots(plan),
         "moment": "SELECT snapshot, known_before FROM snapshot",
@@ -174,6 +176,7 @@ def statement(plan: Plan) -> exp.Expr:
         "label_days": _label_days(plan),
         "silent": labels.silences(plan.definition, known=_date(plan.labels_known_on)),
         "leavers": labels.left(plan.definition),
+        **({"failures": failures, "unpaid": labels.unpaid()} if failures else {}),
         "population": labels.population(plan.definition),
         "first_events": _FIRST_EVENTS,
         "attributes": _attributes(plan),
@@ -340,6 +343,25 @@ def _label_days(plan: Plan) -> str:
     """
 
 
+def _failures(plan: Plan) -> str | None:
+    """The days on which a payment failed, as known when labels are known; None where the log of
+    a subscription does not say."""
+    failed = plan.vocabulary.roles.get("payment_failed", [])
+    if plan.definition.name != "cancellation" or not failed:
+        return None
+    there = [plan.all_places[event] for event in failed if event in plan.all_places]
+    known, sql = _date(plan.labels_known_on), " + ".join(there) or "n * 0"
+    first = _date(min(plan.snapshots) - timedelta(days=labels.INVOLUNTARY_DAYS))
+    return f"""
+        SELECT customer_id, day FROM daily
+        WHERE last_known_on <= {known} AND day >= {first} AND day < {known} AND {sql} > 0
+        UNION ALL
+        SELECT customer_id, day FROM late
+        WHERE known_on <= {known} AND last_known_on > {known} AND day >= {first}
+            AND day < {known} AND {sql} > 0
+    """
+
+
 _FIRST_EVENTS = """
     SELECT s.snapshot, o.customer_id, MIN(o.day) AS day FROM (
         SELECT customer_id, MIN(day) AS day, MIN(first_known_on) AS first_known_on FROM daily
@@ -403,6 +425,13 @@ def _joined(plan: Plan) -> str:
         f', CAST(a."{name}" AS {"VARCHAR" if kind == "category" else "DOUBLE"}) AS {attribute_column(name)}'
         for name, kind in plan.vocabulary.static.items()
     )
+    involuntary, unpaid = "CAST(NULL AS BIGINT)", ""
+    if _failures(plan):
+        found = "WHEN z.customer_id IS NULL THEN 0 ELSE 1 END"
+        involuntary = f"CASE WHEN c.customer_id IS NULL THEN NULL {found}"
+        unpaid = (
+            "LEFT JOIN unpaid AS z ON z.snapshot = p.snapshot AND z.customer_id = p.customer_id"
+        )
     return f"""
         SELECT s.snapshot, p.customer_id {aggregates} {attributes},
             DATE_DIFF('day', f.day, s.snapshot) AS its_since_first_event_days,
@@ -416,7 +445,8 @@ def _joined(plan: Plan) -> str:
             COALESCE(t.n_contacts_56d, 0) AS its_n_contacts_56d,
             t.since_contact_days AS its_since_contact_days,
             {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature,
-            c.left_after_days, s.known_days
+            c.left_after_days, s.known_days,
+            {involuntary} AS is_involuntary
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
         {written}
@@ -425,6 +455,7 @@ def _joined(plan: Plan) -> str:
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id
         LEFT JOIN contacted AS t ON t.snapshot = p.snapshot AND t.customer_id = p.customer_id
         LEFT JOIN leavers AS c ON c.snapshot = p.snapshot AND c.customer_id = p.customer_id
+        {unpaid}
     """
 
 
