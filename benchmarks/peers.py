@@ -28,6 +28,7 @@ from synthetic import EVENT_TYPES, Shape
 COLUMNS = (
     "who", "events", "CPU s", "wall s", "peak MB", "CPU, × ours", "to reach", "equal cells", "with",
 )  # fmt: skip
+OUTCOMES = ["label", "label_mature", "left_after_days", "known_days", "is_involuntary"]
 NEWEST = ("pandas>=3,<4", "polars>=2,<3", "pyarrow>=25")
 OLDER = ("featuretools==1.31.0", "pandas<2.2", "numpy<2", "scipy<1.14", "pyarrow<18")
 
@@ -124,7 +125,7 @@ def equal_cells(ours: Path, theirs: Path) -> str:
     """The share of cells of our panel that a peer has alike (a billionth apart at most), and which
     columns differ; a row that it lacks differs in all its cells."""
     keys = ["snapshot", "customer_id"]
-    expected = _keyed(pd.read_parquet(ours).drop(columns=["label", "label_mature"]), keys)
+    expected = _keyed(pd.read_parquet(ours).drop(columns=OUTCOMES), keys)
     found = _keyed(pd.read_parquet(theirs), keys)
     extra = len(found.index.difference(expected.index))
     found = found.reindex(index=expected.index)

@@ -120,20 +120,21 @@ def score(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("member") == "lightgbm":
         trees_only = Calibration(model.calibration.weights[:1], model.calibration.intercept)
         model = replace(model, logistic=None, calibration=trees_only)
-    return _timed(lambda: models.predict(model, frame))
+    return _timed(lambda: models.risks(model, frame))
 
 
 def _model_and_customers(given: dict[str, Any]) -> tuple[Any, Any]:
     """The model that `fit` kept, and `rows` customers: the panel's rows, again and again."""
     import numpy as np
 
+    from churn.features.panel import OUTCOMES
     from churn.io import tables
     from churn.io.workspace import Workspace
     from churn.learning import models
 
     kept = json.loads((Path(given["workspace"]) / "model.json").read_text())
     folder = Workspace(Path(given["workspace"])).folder("panel")
-    panel = tables.read(folder, made_by="features").drop(columns=["label", "label_mature"])
+    panel = tables.read(folder, made_by="features").drop(columns=list(OUTCOMES))
     frame = panel.iloc[np.arange(given["rows"]) % len(panel)].reset_index(drop=True)
     frame["customer_id"] = [f"C{number:07d}" for number in range(given["rows"])]
     return models.from_spec(kept["text"], kept["spec"]), frame
@@ -204,7 +205,7 @@ def _panel_size(workspace: Path) -> tuple[int, int]:
     import pyarrow.parquet as pq
 
     found = [pq.ParquetFile(path).metadata for path in (workspace / "panel").glob("*.parquet")]
-    n_keys = 4  # snapshot, customer_id, label, label_mature
+    n_keys = 7  # snapshot, customer_id, the outcomes
     return sum(one.num_rows for one in found), found[0].num_columns - n_keys
 
 

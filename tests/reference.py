@@ -49,7 +49,7 @@ def panel(
     vocabulary: Vocabulary,
     lookback_days: int = 182,
 ) -> dict[tuple[date, str], Row]:
-    """(snapshot, customer) → every feature, `label`, `label_mature`; labels as known at `as_of`."""
+    """(snapshot, customer) → every feature and outcome, as known at `as_of`."""
     result, in_levels = {}, levels(features)
     for s in snapshots:
         first, facts = {}, {}
@@ -71,6 +71,11 @@ def panel(
                 **with_features(in_levels[1:], facts[customer] | shared, first[customer]),
                 "label": label(world, customer, s, as_of, definition, arrival),
                 "label_mature": mature(s, as_of, definition),
+                "left_after_days": left_after(world, customer, s, as_of, definition, arrival),
+                "known_days": max(0, (as_of - s).days - definition.gap_days),
+                "is_involuntary": involuntary(
+                    world, customer, s, as_of, definition, arrival, vocabulary
+                ),
             }
     return result
 
@@ -180,6 +185,52 @@ def label(
             for event in known_events(world, customer, as_of, arrival)
         )
     )
+
+
+def left_after(
+    world: World, customer: str, s: date, as_of: date, definition: Definition, arrival: Arrival
+) -> int | None:
+    """How many days into the label window the customer left, as known at `as_of`.
+
+    Cancelled on that day; or silent for `horizon_days` in a row, all from the window's first day
+    on, and on that day for as long as `horizon_days`, those before the window counted too.
+    """
+    first, horizon = s + timedelta(days=definition.gap_days), timedelta(definition.horizon_days)
+    if definition.name == "cancellation":
+        start = held(world, customer, s, arrival)["start_date"]
+        end = subscriptions_at(world, customer, as_of, arrival)[start].get("end_date")
+        return (end - first).days if end and first <= end < as_of else None
+    mine = [e for e in known_events(world, customer, as_of, arrival) if qualifies(e, definition)]
+    loud = {event["ts"].date() for event in mine}
+    days = [first + timedelta(n) for n in range((as_of - first - horizon).days + 1)]
+    for begin in days:
+        if not any(begin <= day < begin + horizon for day in loud):
+            since = max(day for day in loud if day < begin) + horizon
+            return max(0, (since - first).days)
+    return None
+
+
+def involuntary(
+    world: World,
+    customer: str,
+    s: date,
+    as_of: date,
+    definition: Definition,
+    arrival: Arrival,
+    vocabulary: Vocabulary,
+) -> int | None:
+    """Whether the subscription that ended did so within 28 days of a failed payment."""
+    left = left_after(world, customer, s, as_of, definition, arrival)
+    failed = vocabulary.roles.get("payment_failed", [])
+    if definition.name != "cancellation" or left is None or not failed:
+        return None
+    end = s + timedelta(days=definition.gap_days + left)
+    days = [
+        event["ts"].date()
+        for event in known_events(world, customer, as_of, arrival)
+        if event["event"] in failed
+    ]
+    return int(any(end - timedelta(days=28) <= day <= end for day in days))
 
 
 # --- what a feature may read ---------------------------------------------------------------------

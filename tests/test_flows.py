@@ -70,6 +70,23 @@ def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
     assert "2025-10-27" in (published / "index.html").read_text()
 
 
+def test_scores_and_list_answer_every_horizon_in_order(place):
+    scores = pd.concat(map(pd.read_parquet, (place / "scores").glob("2025-10-20*.parquet")))
+    risks = scores[["risk_2w", "risk_4w", "risk_8w", "risk_12w"]].to_numpy()
+    assert (risks[:, 1:] >= risks[:, :-1]).all()
+    assert (risks[:, -1] > risks[:, 0]).any()
+    assert (scores["risk_4w"] == scores["risk"]).all()
+    days = (pd.to_datetime(scores["act_before"]) - pd.Timestamp("2025-10-20")).dt.days
+    assert days.between(0, 28).all()
+    assert days.nunique() > 1
+    listed = pd.concat(map(pd.read_parquet, (place / "retention").glob("2025-10-20*.parquet")))
+    both = listed.merge(scores, on="customer_id", suffixes=("", "_scored"))
+    assert len(both) == len(listed) > 0
+    assert (both["act_before"] == both["act_before_scored"]).all()
+    assert (both["risk_8w"] == both["risk_8w_scored"]).all()
+    assert (both["at_stake"] / both["value_month"] / 12 / both["risk_8w"]).round(9).eq(1).all()
+
+
 def test_status_knows_the_published_list_from_another(place):
     churn(place, "weekly", "as_of=2025-10-27")
     assert "fresh" in churn(place, "status", "as_of=2025-10-27")

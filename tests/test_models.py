@@ -9,7 +9,7 @@ import panels
 import pytest
 
 from churn.errors import HeldBackError, InputError
-from churn.learning import baselines, columns, models, shapley, trial
+from churn.learning import baselines, columns, models, shapley, splits, trial
 from churn.learning.models import Model, Recipe
 
 ROWS = trial.mature(panels.panel())
@@ -205,3 +205,44 @@ def test_a_trial_judges_model_and_rivals_on_rows_they_never_saw() -> None:
 
 def test_without_a_split_there_are_no_figures() -> None:
     assert trial.run(ROWS, None, features=panels.FEATURES, recipe=RECIPE, list_share=0.02) is None
+
+
+def moved(model: Model, name: str) -> np.ndarray:
+    """How the risk of every row changes while one column grows, the rest as it is."""
+    steps = [models.predict(model, ROWS.assign(**{name: x})) for x in np.linspace(0, 60, 13)]
+    return np.diff(np.array(steps), axis=0)
+
+
+@pytest.mark.parametrize("name", ["blend", "lightgbm", "logistic"])
+def test_a_monotone_feature_moves_the_risk_one_way(name: str) -> None:
+    """By itself or by its family, the feature's own sign first; against the data too."""
+    signs = {"recency": -1, "tenure": -1, "tenure_days": 1, "contract": 1}
+    model = fitted(model=name, monotone=signs)
+    assert (moved(model, "recency_days") <= 0).all()
+    assert (moved(model, "tenure_days") >= 0).all()
+    assert (moved(fitted(model=name), "recency_days") > 0).any()
+
+
+def test_older_rows_count_less_with_a_half_life() -> None:
+    """Churn doubles in the second half of the snapshots: the model that forgets sees it."""
+    late = sorted(ROWS["snapshot"].unique())[3:]
+    quiet = np.random.default_rng(3).random(len(ROWS)) < 0.7
+    rows = ROWS.assign(label=ROWS["label"].where(ROWS["snapshot"].isin(late) | ~quiet, 0.0))
+    now = rows[rows["snapshot"].isin(late)]
+
+    def level(**changes) -> float:
+        recipe = replace(RECIPE, **changes)
+        risk = models.predict(models.fit(rows, features=panels.FEATURES, recipe=recipe), now)
+        return float(risk.mean() / now["label"].mean())
+
+    assert level() < 0.8
+    assert level(half_life_days=10) > 0.9
+    assert level(half_life_days=1e9) == pytest.approx(level(), rel=1e-3)
+
+
+def test_recency_weights_halve_and_average_one() -> None:
+    snapshots = pd.Series(["2026-01-01", "2026-01-29", "2026-01-29"])
+    weight = splits.recency_weights(snapshots, half_life_days=28)
+    assert weight is not None
+    assert weight.tolist() == pytest.approx([0.6, 1.2, 1.2])
+    assert splits.recency_weights(snapshots, half_life_days=0) is None

@@ -242,3 +242,11 @@ def test_a_panel_for_another_question_is_refused(place):
         train.run(other)
     with pytest.raises(ConfigurationError, match="another as_of"):
         train.run(replace(settings(place), as_of="2020-01-01"))
+
+
+def test_a_monotone_word_that_names_nothing_is_refused(place: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"train\.monotone") as refusal:
+        train.run(settings(place, monotone={"recensy": 1}))
+    assert "recency" in refusal.value.expected
+    with pytest.raises(ConfigurationError, match=r"train\.monotone"):
+        settings(place, monotone={"recency": 2})

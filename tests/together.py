@@ -20,6 +20,7 @@ from world import Question
 
 from churn.errors import ChurnError
 from churn.features.definitions import PEERS, Feature
+from churn.features.panel import OUTCOMES
 from churn.io.engine import Resources, resources
 from churn.settings import EngineSettings
 
@@ -106,7 +107,7 @@ class Batch:
         if isinstance(found, ChurnError):
             raise found
         rows = found[_key(world, question)]
-        names = {item.name for item in question.features} | {"label", "label_mature"}
+        names = {item.name for item in question.features} | set(OUTCOMES)
         return {who: {n: x for n, x in row.items() if n in names} for who, row in rows.items()}
 
     def _asked(self, group: str) -> Any:

@@ -6,6 +6,7 @@ COMMANDS = {
     "simulate": "writes the demo product's usage logs",
     "check": "reports what is in a log and changes nothing",
     "rollup": "takes in what the source holds now, updates the daily roll-up",
+    "define": "candidates for churn by inactivity: who comes back, base rate, a recommendation",
     "features": "builds the panel for training and for `as_of`",
     "train": "baselines and models, calibration, MLflow run, registers a challenger",
     "promote": "moves the champion to the challenger, or says why not",

@@ -211,11 +211,17 @@ ITEMS = Table(
 )
 
 SCORES = Table(
-    "as_of, customer: calibrated probability of churn in the horizon",
+    "as_of, customer: calibrated probability of churn in the horizon, and in 2, 4, 8 and 12 weeks; "
+    "act_before: the day by which half of the risk in the horizon has accrued",
     _columns("""
         as_of DATE
         customer_id VARCHAR
         risk DOUBLE
+        risk_2w DOUBLE
+        risk_4w DOUBLE
+        risk_8w DOUBLE
+        risk_12w DOUBLE
+        act_before DATE
         rank BIGINT
         model_version VARCHAR
         features_version VARCHAR

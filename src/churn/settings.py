@@ -12,6 +12,7 @@ import yaml
 from churn.conf_tree import CONF
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, nearest
+from churn.features.candidates import Candidates
 from churn.features.labels import Definition
 from churn.retention.ranking import Policy
 from churn.retention.reasons import Language, language
@@ -197,7 +198,10 @@ class LightGBMSettings:
 
 @dataclass
 class TrainSettings:
-    """`model` is blend, lightgbm or logistic; figures are quoted at a list of `list_share`."""
+    """`model` is blend, lightgbm or logistic; figures are quoted at a list of `list_share`.
+
+    `half_life_days` (0: none) and `monotone`: see `models.Recipe`.
+    """
 
     model: str = "blend"
     snapshots: int = 12
@@ -207,6 +211,8 @@ class TrainSettings:
     n_calibration_snapshots: int = 12
     list_share: float = 0.02
     logistic_c: float = 0.05
+    half_life_days: float = 0.0
+    monotone: dict[str, int] = field(default_factory=dict)
     lightgbm: LightGBMSettings = field(default_factory=LightGBMSettings)
     experiment: str = "churn"
     tracking_uri: str = ""
@@ -219,6 +225,9 @@ class TrainSettings:
         _between("train.n_calibration_snapshots", self.n_calibration_snapshots, 1, 200)
         _between("train.n_folds", self.n_folds, 2, 20)
         _between("train.list_share", self.list_share, 1e-6, 1)
+        _between("train.half_life_days", self.half_life_days, 0, 36_500)
+        for name, sign in self.monotone.items():
+            _one_of(f"train.monotone.{name}", str(sign), ["1", "-1"])
 
 
 @dataclass
@@ -226,6 +235,26 @@ class PromoteSettings:
     """`back=true` returns to the previous champion."""
 
     back: bool = False
+
+
+@dataclass
+class DefineSettings:
+    """Candidates for `churn=inactivity`, at snapshots `step_days` apart (see `conf/define.yaml`)."""
+
+    active_days: list[int] = field(default_factory=lambda: [14, 28, 56, 84])
+    horizon_days: list[int] = field(default_factory=lambda: [14, 28, 42, 56, 84])
+    step_days: int = 14
+    return_days: int = 84
+    max_returning: float = 0.2
+
+    def __post_init__(self) -> None:
+        for key, found in (("active", self.active_days), ("horizon", self.horizon_days)):
+            _between(f"the number of define.{key}_days", len(found), 1, 50)
+            for days in found:
+                _between(f"define.{key}_days", days, 1, 3650)
+        _between("define.step_days", self.step_days, 1, 365)
+        _between("define.return_days", self.return_days, 1, 3650)
+        _between("define.max_returning", self.max_returning, 0, 1)
 
 
 @dataclass
@@ -285,6 +314,7 @@ class Settings:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     promote: PromoteSettings = field(default_factory=PromoteSettings)
+    define: DefineSettings = field(default_factory=DefineSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
     retain: Policy = field(default_factory=Policy)
     config: ConfigSettings = field(default_factory=ConfigSettings)
@@ -325,6 +355,17 @@ class Settings:
     def arrival(self, as_of: date | None) -> Arrival:
         """When a row counts as known, with `known_at` in force at `as_of`."""
         return Arrival(self.source.arrival_hours, as_of, self.known_at_moment())
+
+    def candidates(self) -> Candidates:
+        """The room's own value object from the settings."""
+        asked = self.define
+        return Candidates(
+            sorted(set(asked.active_days)),
+            sorted(set(asked.horizon_days)),
+            self.churn.gap_days,
+            asked.return_days,
+            asked.max_returning,
+        )
 
     def min_history_days(self) -> int:
         """How many days of log a snapshot needs before it can teach anything."""

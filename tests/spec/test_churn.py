@@ -183,3 +183,109 @@ def test_a_subscriber_without_a_single_event_is_there():
     found = worlds.answer(tables, snapshot=S, definition=Definition("cancellation"))
     assert [*found] == ["ann"]
     assert (found["ann"]["n_events_28d"], found["ann"]["recency_days"]) == (0, None)
+
+
+def left_after(tables, definition, *, as_of=SETTLED):
+    """customer → on which day of the label window they left, as known at `as_of`."""
+    found = worlds.answer(
+        tables, snapshot=S, names=("n_events_28d",), definition=definition, as_of=as_of
+    )
+    known = (as_of - S).days - definition.gap_days
+    assert {row["known_days"] for row in found.values()} == {max(0, known)}
+    return {who: row["left_after_days"] for who, row in found.items()}
+
+
+SILENCES = """
+    customer_id | ts               | event  | user_id
+    ann         | 2026-05-31 09:00 | login  | u1
+    bob         | 2026-05-05 09:00 | login  | u1
+    cid         | 2026-05-20 09:00 | login  | u1
+    cid         | 2026-06-28 09:00 | login  | u1
+    dan         | 2026-05-20 09:00 | login  | u1
+    dan         | 2026-06-29 09:00 | login  | u1
+    eve         | 2026-05-31 09:00 | login  | u1
+    eve         | 2026-06-10 09:00 | login  | u1
+    eve         | 2026-07-08 09:00 | login  | u1
+    fay         | 2026-05-31 09:00 | login  | u1
+    fay         | 2026-06-10 09:00 | login  | u1
+    fay         | 2026-07-09 09:00 | login  | u1
+    gus         | 2026-05-31 09:00 | login  | u1
+    gus         | 2026-07-02 09:00 | login  | u1
+    gus         | 2026-06-01 09:00 | login  | u1
+"""
+"""A silence of 28 days is complete: ann's on the 28th day, bob's on the first (his last day with an
+event is 27 days back), dan's on the 17th; cid's is interrupted on the last day of 28. eve's second
+one is a day short, fay's is complete on the day before she returns, gus's begins on the second
+day and lasts 30."""
+
+
+def test_the_day_on_which_a_silence_is_complete():
+    assert left_after({"events": SILENCES}, Definition("inactivity")) == {
+        "ann": 27,
+        "bob": 1,
+        "cid": 55,
+        "dan": 16,
+        "eve": None,
+        "fay": 37,
+        "gus": 28,
+    }
+
+
+@pytest.mark.parametrize(("days", "found"), [(37, None), (38, 37), (39, 37)])
+def test_a_silence_counts_when_its_last_day_is_over(days, found):
+    as_of = S + timedelta(days=days)
+    assert left_after({"events": SILENCES}, Definition("inactivity"), as_of=as_of)["fay"] == found
+
+
+def test_a_silence_after_a_gap():
+    """From s + 7 on: ann's silence is three weeks from complete, eve's event comes in time."""
+    found = left_after({"events": SILENCES}, Definition("inactivity", gap_days=7))
+    assert {who: found[who] for who in ("ann", "bob", "eve")} == {"ann": 20, "bob": 0, "eve": None}
+
+
+def test_the_day_of_a_cancellation():
+    """Days from s + 1 on; kai's end is after 28 days and known, leo's notice is not."""
+    tables = {**STREAM, "subscriptions": SUBSCRIPTIONS}
+    found = left_after(tables, Definition("cancellation", gap_days=1))
+    wanted = {"ann": None, "cid": None, "jim": 26, "kai": 27, "leo": None}
+    assert {who: found[who] for who in wanted} == wanted
+
+
+@pytest.mark.parametrize(("days", "found"), [(27, None), (28, 27)])
+def test_an_end_that_is_announced_is_not_yet_one(days, found):
+    """jim's notice of 20 June names 28 June."""
+    tables = {**STREAM, "subscriptions": SUBSCRIPTIONS}
+    as_of = S + timedelta(days=days)
+    assert left_after(tables, Definition("cancellation"), as_of=as_of)["jim"] == found
+
+
+@pytest.mark.parametrize(
+    ("failed", "expected"),
+    [
+        ("2026-05-31 23:59", 0),
+        ("2026-06-01 00:00", 1),
+        ("2026-06-29 23:59", 1),
+        ("2026-06-30 00:00", 0),
+        ("2026-04-01 09:00", 0),
+    ],
+)
+def test_a_failed_payment_before_the_end_is_no_decision_to_leave(failed, expected):
+    """kai's subscription ends on 29 June: a payment that failed from 1 to 29 June tells why. jim
+    decides, ann stays."""
+    tables = {
+        "events": f"""
+            customer_id | ts        | event
+            kai         | {failed}  | card_declined
+            ann         | {failed}  | card_declined
+            jim         | {failed}  | login
+        """,
+        "subscriptions": SUBSCRIPTIONS,
+    }
+    for name, wanted in (("cancellation", expected), ("inactivity", None)):
+        definition = Definition(name, active_days=90, horizon_days=30)
+        found = worlds.answer(
+            tables, snapshot=S, names=("n_events_28d",), definition=definition, as_of=SETTLED
+        )
+        assert found.get("kai", {}).get("is_involuntary") == wanted
+        if name == "cancellation":
+            assert (found["jim"]["is_involuntary"], found["ann"]["is_involuntary"]) == (0, None)

@@ -94,35 +94,77 @@ def subscribed() -> str:
     """
 
 
-def churned(definition: Definition) -> str:
-    """SQL for who churned, as known at the date that labels are known: (snapshot, customer_id).
+def left(definition: Definition) -> str:
+    """SQL for who left from the first day of the label window on: (snapshot, customer_id,
+    `left_after_days`), as known at the date that labels are known.
 
-    `inactivity` reads `label_days` (customer_id, day, n_qualifying) and lists who came back; the
-    label is the complement (see `label`). `cancellation` reads `settled` (the versions known then)
-    and `subscribed`: the subscription held at the snapshot must have ended, not an older one.
+    `left_after_days` counts from that first day, which is 0. `cancellation` reads `settled` (the
+    versions known then) and `subscribed`: the day is the `end_date` of the subscription held at the
+    snapshot, not of an older one. `inactivity` reads `silent` (see `silences`): the day is the one
+    that completes `horizon_days` of silence. A silence counts if `horizon_days` of it lie in the
+    window or later; what it has lasted before brings the day forward, to 0 at the earliest.
     """
     if definition.name == "cancellation":
         return """
-            SELECT DISTINCT held.snapshot, held.customer_id FROM subscribed AS held
+            SELECT held.snapshot, held.customer_id,
+                   MIN(DATE_DIFF('day', s.label_first, settled.end_date)) AS left_after_days
+            FROM subscribed AS held
             JOIN settled ON settled.customer_id = held.customer_id
                 AND settled.start_date = held.start_date
             JOIN snapshot AS s ON s.snapshot = held.snapshot
-            WHERE settled.end_date >= s.label_first AND settled.end_date < s.label_before
+            WHERE settled.end_date >= s.label_first AND settled.end_date < s.labels_before
+            GROUP BY held.snapshot, held.customer_id
         """
-    return """
-        SELECT DISTINCT s.snapshot, d.customer_id FROM label_days AS d JOIN snapshot AS s
-        ON d.day >= s.label_first AND d.day < s.label_before
-        WHERE d.n_qualifying > 0
+    day = f"DATE_DIFF('day', s.label_first, q.day) + {definition.horizon_days}"
+    return f"""
+        SELECT s.snapshot, q.customer_id, MIN(GREATEST({day}, 0)) AS left_after_days
+        FROM silent AS q JOIN snapshot AS s ON q.next_day >= s.label_before
+        GROUP BY s.snapshot, q.customer_id
+    """
+
+
+INVOLUNTARY_DAYS = 28
+"""A subscription that ends so soon after a failed payment was probably not ended by a decision: the
+usual dunning takes two to four weeks, and a card that fails at random does so in fewer than 3 of 100
+four-week spans."""
+
+
+def unpaid() -> str:
+    """SQL for who left on the day of a failed payment or up to `INVOLUNTARY_DAYS` after it:
+    (snapshot, customer_id).
+
+    Reads `leavers` (see `left`) and `failures` (customer_id, day), as known when labels are known.
+    """
+    since = "c.left_after_days - DATE_DIFF('day', s.label_first, f.day)"
+    return f"""
+        SELECT DISTINCT c.snapshot, c.customer_id FROM leavers AS c
+        JOIN snapshot AS s ON s.snapshot = c.snapshot
+        JOIN failures AS f ON f.customer_id = c.customer_id
+        WHERE {since} >= 0 AND {since} <= {INVOLUNTARY_DAYS}
+    """
+
+
+def silences(definition: Definition, *, known: str) -> str:
+    """SQL for silences of at least `horizon_days`: customer_id, `day` and `next_day`.
+
+    Reads `label_days` (customer_id, day, n_qualifying). A silence lies between two days with
+    qualifying events, or between the last one and the date `known` that labels are known.
+    """
+    return f"""
+        SELECT customer_id, day, next_day FROM (
+            SELECT customer_id, day, COALESCE(LEAD(day) OVER (
+                PARTITION BY customer_id ORDER BY day), {known}) AS next_day
+            FROM label_days WHERE n_qualifying > 0
+        ) AS steps WHERE DATE_DIFF('day', day, next_day) > {definition.horizon_days}
     """
 
 
 def label(definition: Definition) -> str:
     """SQL for the label: 1 churned, 0 stayed, null while the label window is not mature.
 
-    Reads alias `c`, the left-joined rows of `churned`, and `s.is_mature`.
+    Reads alias `c`, the left-joined rows of `left`, and `s.is_mature`.
     """
-    present, absent = (1, 0) if definition.name == "cancellation" else (0, 1)
     return (
-        f"CASE WHEN s.is_mature = 0 THEN NULL WHEN c.customer_id IS NOT NULL THEN {present} "
-        f"ELSE {absent} END"
+        "CASE WHEN s.is_mature = 0 THEN NULL "
+        f"WHEN c.left_after_days < {definition.horizon_days} THEN 1 ELSE 0 END"
     )

@@ -14,6 +14,9 @@ from churn.features.plan import Plan as Plan
 from churn.features.plan import places as places
 from churn.timeline import is_mature, label_window, midnight
 
+OUTCOMES = ("label", "label_mature", "left_after_days", "known_days", "is_involuntary")
+"""The columns of a panel that only time tells."""
+
 
 def roles(patterns: Mapping[str, str], event_types: Sequence[str]) -> dict[str, list[str]]:
     """Role → the event types whose name matches its pattern; empty roles are left out.
@@ -105,12 +108,16 @@ def usable_snapshots(
 
 
 def statement(plan: Plan) -> exp.Expr:
-    """The panel: snapshot, customer_id, the features in order, label, label_mature.
+    """The panel: snapshot, customer_id, the features in order, and what became of the customer.
 
-    Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population first, usage
-    left-joined; ordered by customer and snapshot.
+    That is `OUTCOMES`: `label` and `label_mature`, `left_after_days` (see `labels.left`; null for
+    who has not left as far as is known), `known_days`, how many days from the first of the label
+    window on are known, and `is_involuntary` (see `labels.unpaid`; null for who has not left, and
+    where the log cannot tell). Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population
+    first, usage left-joined; ordered by customer and snapshot.
     """
     others = beside.wanted(plan.features, plan.vocabulary)
+    failures = _failures(plan)
     ctes = {
         "snapshot": _snapshots(plan),
         "moment": "SELECT snapshot, known_before FROM snapshot",
@@ -122,7 +129,9 @@ def statement(plan: Plan) -> exp.Expr:
         "subscribed": labels.subscribed(),
         "settled": _settled(plan),
         "label_days": _label_days(plan),
-        "churned": labels.churned(plan.definition),
+        "silent": labels.silences(plan.definition, known=_date(plan.labels_known_on)),
+        "leavers": labels.left(plan.definition),
+        **({"failures": failures, "unpaid": labels.unpaid()} if failures else {}),
         "population": labels.population(plan.definition),
         "first_events": _FIRST_EVENTS,
         "attributes": _attributes(plan),
@@ -140,7 +149,7 @@ def statement(plan: Plan) -> exp.Expr:
     body = ", ".join(f"{name} AS ({sql})" for name, sql in ctes.items())
     return _sql(f"""
         WITH {body}
-        SELECT snapshot, customer_id, {listed}{"," if listed else ""} label, label_mature
+        SELECT snapshot, customer_id, {listed}{"," if listed else ""} {", ".join(OUTCOMES)}
         FROM {previous} ORDER BY customer_id, snapshot
     """)
 
@@ -224,9 +233,13 @@ def _snapshots(plan: Plan) -> str:
         rows.append(
             f"({_date(snapshot)}, {_date(first)}, CAST('{cut}' AS TIMESTAMP), "
             f"{_date(window.first)}, {_date(window.before)}, {int(mature)}, "
-            f"{snapshot.timetuple().tm_yday})"
+            f"{snapshot.timetuple().tm_yday}, {_date(plan.labels_known_on)}, "
+            f"{max(0, (plan.labels_known_on - window.first).days)})"
         )
-    columns = "snapshot, first_day, known_before, label_first, label_before, is_mature, day_of_year"
+    columns = (
+        "snapshot, first_day, known_before, label_first, label_before, is_mature, day_of_year, "
+        "labels_before, known_days"
+    )
     return f"SELECT {columns} FROM (VALUES {', '.join(rows)}) AS s({columns})"
 
 
@@ -242,16 +255,36 @@ def _settled(plan: Plan) -> str:
 
 
 def _label_days(plan: Plan) -> str:
-    """The days with qualifying events in the label windows, as known when labels are known."""
+    """The days with qualifying events from the first that makes a customer active on, as known
+    when labels are known."""
     known = _date(plan.labels_known_on)
     sql = plan.qualifying
-    first = _date(min(plan.snapshots) + timedelta(days=plan.definition.gap_days))
+    first = _date(min(plan.snapshots) - timedelta(days=plan.definition.active_days))
     return f"""
         SELECT customer_id, day, {sql} AS n_qualifying FROM daily
         WHERE last_known_on <= {known} AND day >= {first} AND day < {known}
         UNION ALL
         SELECT customer_id, day, {sql} AS n_qualifying FROM late
         WHERE known_on <= {known} AND last_known_on > {known} AND day >= {first} AND day < {known}
+    """
+
+
+def _failures(plan: Plan) -> str | None:
+    """The days on which a payment failed, as known when labels are known; None where the log of
+    a subscription does not say."""
+    failed = plan.vocabulary.roles.get("payment_failed", [])
+    if plan.definition.name != "cancellation" or not failed:
+        return None
+    there = [plan.all_places[event] for event in failed if event in plan.all_places]
+    known, sql = _date(plan.labels_known_on), " + ".join(there) or "n * 0"
+    first = _date(min(plan.snapshots) - timedelta(days=labels.INVOLUNTARY_DAYS))
+    return f"""
+        SELECT customer_id, day FROM daily
+        WHERE last_known_on <= {known} AND day >= {first} AND day < {known} AND {sql} > 0
+        UNION ALL
+        SELECT customer_id, day FROM late
+        WHERE known_on <= {known} AND last_known_on > {known} AND day >= {first}
+            AND day < {known} AND {sql} > 0
     """
 
 
@@ -313,6 +346,13 @@ def _joined(plan: Plan, others: Beside) -> str:
         f', CAST(a."{name}" AS {"VARCHAR" if kind == "category" else "DOUBLE"}) AS {attribute_column(name)}'
         for name, kind in plan.vocabulary.static.items()
     )
+    involuntary, unpaid = "CAST(NULL AS BIGINT)", ""
+    if _failures(plan):
+        found = "WHEN z.customer_id IS NULL THEN 0 ELSE 1 END"
+        involuntary = f"CASE WHEN c.customer_id IS NULL THEN NULL {found}"
+        unpaid = (
+            "LEFT JOIN unpaid AS z ON z.snapshot = p.snapshot AND z.customer_id = p.customer_id"
+        )
     return f"""
         SELECT s.snapshot, p.customer_id {aggregates} {attributes} {read},
             DATE_DIFF('day', f.day, s.snapshot) AS its_since_first_event_days,
@@ -326,7 +366,9 @@ def _joined(plan: Plan, others: Beside) -> str:
             COALESCE(t.n_contacts_56d, 0) AS its_n_contacts_56d,
             t.since_contact_days AS its_since_contact_days,
             s.day_of_year AS its_day_of_year,
-            {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature
+            {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature,
+            c.left_after_days, s.known_days,
+            {involuntary} AS is_involuntary
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
         {" ".join(others.joins)}
@@ -334,7 +376,8 @@ def _joined(plan: Plan, others: Beside) -> str:
         LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id
         LEFT JOIN contacted AS t ON t.snapshot = p.snapshot AND t.customer_id = p.customer_id
-        LEFT JOIN churned AS c ON c.snapshot = p.snapshot AND c.customer_id = p.customer_id
+        LEFT JOIN leavers AS c ON c.snapshot = p.snapshot AND c.customer_id = p.customer_id
+        {unpaid}
     """
 
 

@@ -37,17 +37,21 @@ class Plan:
 
     @property
     def qualifying(self) -> str:
-        """SQL for the qualifying events of a day; any event where the definition names none."""
-        for event in self.definition.qualifying_events:
-            if event not in self.all_places:
-                raise ConfigurationError(
-                    "churn.qualifying_events names an event that is not in the log",
-                    got=event,
-                    expected=nearest(event, list(self.all_places)),
-                    next_step="look at the event types with `churn check`",
-                )
-        named = [self.all_places[event] for event in self.definition.qualifying_events]
-        return " + ".join(named) or "n"
+        """SQL for the qualifying events of a day."""
+        return qualifying(self.definition, self.all_places)
+
+
+def qualifying(definition: Definition, all_places: Mapping[str, str]) -> str:
+    """SQL for the qualifying events of a day; any event where the definition names none."""
+    for event in definition.qualifying_events:
+        if event not in all_places:
+            raise ConfigurationError(
+                "churn.qualifying_events names an event that is not in the log",
+                got=event,
+                expected=nearest(event, list(all_places)),
+                next_step="look at the event types with `churn check`",
+            )
+    return " + ".join(all_places[event] for event in definition.qualifying_events) or "n"
 
 
 def places(event_types: Sequence[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from churn.features.labels import INVOLUNTARY_DAYS
 from churn.learning import metrics
 from churn.learning.baselines import TITLES
 
@@ -28,6 +29,7 @@ def text(version: str, record: Mapping[str, Any], *, churn: Mapping[str, Any]) -
         f"{len(snapshots)} snapshots from {snapshots[0]} to {snapshots[-1]}",
         f"{record['n_rows']:,} rows, {record['base_rate']:.2%} churned",
         f"{record['n_features']} features",
+        *_involuntary(record.get("involuntary_share")),
     ]
     parts = [
         f"# Churn model {version}",
@@ -40,6 +42,15 @@ def text(version: str, record: Mapping[str, Any], *, churn: Mapping[str, Any]) -
         meanings = _bullets(f"{name}: {unit}" for name, unit in metrics.UNITS.items())
         parts.append("## What the figures mean\n\n" + meanings)
     return "\n\n".join(parts) + "\n"
+
+
+def _involuntary(share: float | None) -> list[str]:
+    if share is None:
+        return []
+    return [
+        f"{share:.1%} of those who churned left within {INVOLUNTARY_DAYS} days of a failed payment: "
+        "they may not have decided to leave"
+    ]
 
 
 def _recipe(record: Mapping[str, Any]) -> str:

@@ -9,11 +9,18 @@ from typing import Any
 import pyarrow as pa
 from sqlglot import exp, parse_one
 
+from churn.features.panel import OUTCOMES
 from churn.io.bundle import canonical
-from churn.learning import models
+from churn.learning import hazard, models
 from churn.learning.models import Model
 
-RISKS = pa.schema([("customer_id", pa.string()), ("risk", pa.float64())])
+RISKS = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        *((name, pa.float64()) for name in ("risk", *hazard.RISKS)),
+        ("half_after_days", pa.int64()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,8 @@ class Scorer:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         frame = rows.to_pandas()
-        risk = models.predict(_model(self.booster, self.spec), frame)
-        return pa.table({"customer_id": rows["customer_id"], "risk": risk}, schema=RISKS)
+        found = models.risks(_model(self.booster, self.spec), frame)
+        return pa.table({"customer_id": rows["customer_id"], **found}, schema=RISKS)
 
 
 @lru_cache(maxsize=2)
@@ -45,12 +52,12 @@ def _model(booster: str, spec: str) -> Model:
     return models.from_spec(booster, content)
 
 
-def without_label(panel: exp.Expr) -> exp.Expr:
+def without_outcomes(panel: exp.Expr) -> exp.Expr:
     """The rows of a panel statement as scoring keeps them, in their order."""
     kept = panel.copy()
     assert isinstance(kept, exp.Select)
-    names = ("label", "label_mature")
-    return kept.select(*[x for x in kept.selects if x.alias_or_name not in names], append=False)
+    features = [x for x in kept.selects if x.alias_or_name not in OUTCOMES]
+    return kept.select(*features, append=False)
 
 
 def scored_rows(model: Model) -> exp.Expr:

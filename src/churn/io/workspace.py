@@ -79,7 +79,7 @@ class Workspace:
         latest = rows[known].groupby("customer_id")["contacted_at"].max()
         return {str(customer): moment.date() for customer, moment in latest.items()}
 
-    def ranked(self, as_of: date, *, policy: ranking.Policy, horizon_days: int) -> pd.DataFrame:
+    def ranked(self, as_of: date, *, policy: ranking.Policy) -> pd.DataFrame:
         """Every customer scored at `as_of` in the order of the list (see `ranking.ranked`)."""
         part = as_of.isoformat()
         scores = tables.read(self.folder("scores"), made_by="score", part=part)
@@ -96,7 +96,7 @@ class Workspace:
         rows["owner"] = rows["customer_id"].map(people["owner"])
         rows["customer_name"] = rows["customer_id"].map(people["customer_name"])
         rows["currency"] = rows["customer_id"].map(terms["currency"])
-        return ranking.ranked(rows, policy=policy, horizon_days=horizon_days)
+        return ranking.ranked(rows, policy=policy)
 
 
 def weigh(engine: Engine, vocabulary: Vocabulary) -> None:

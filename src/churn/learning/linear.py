@@ -50,21 +50,36 @@ class Logistic:
     terms: tuple[Term, ...]
 
 
-def fit(columns: Sequence[Column], values: Array, label: Array, *, c: float) -> Logistic:
+def fit(
+    columns: Sequence[Column],
+    values: Array,
+    label: Array,
+    *,
+    c: float,
+    weight: Array | None = None,
+    signs: Sequence[int] = (),
+) -> Logistic:
     """L2 logistic regression on `values` (rows × columns, see `columns.matrix`).
 
-    `c` is scikit-learn's inverse strength: the prior variance of a standardised weight.
+    `c` is scikit-learn's inverse strength: the prior variance of a standardised weight. `weight` is
+    how much each row counts. Where `signs` has 1 for a column its weight is not negative, with -1 not
+    positive: columns of the wrong sign are left out and the rest is fitted again.
     BLAS runs on one thread: on more, the last bits of the weights depend on how many there are.
     """
     scaled = [_scaling(column, values[:, place]) for place, column in enumerate(columns)]
     sample = slice(None, None, -(-len(values) // MAX_FIT_ROWS))
-    few = values[sample]
-    design = np.hstack([_design(column, scaled[k], few[:, k]) for k, column in enumerate(columns)])
-    with threadpool_limits(limits=1, user_api="blas"):
-        found = LogisticRegression(C=c, solver="newton-cholesky", max_iter=100, tol=1e-6)
-        found.fit(design, label[sample])
-    weights = iter(found.coef_[0].tolist())
-    terms = [_weighted(column, term, weights) for column, term in zip(columns, scaled, strict=True)]
+    few, counts = values[sample], None if weight is None else weight[sample]
+    while True:
+        design = np.hstack([_design(col, scaled[k], few[:, k]) for k, col in enumerate(columns)])
+        with threadpool_limits(limits=1, user_api="blas"):
+            found = LogisticRegression(C=c, solver="newton-cholesky", max_iter=100, tol=1e-6)
+            found.fit(design, label[sample], sample_weight=counts)
+        weights = iter(found.coef_[0].tolist())
+        terms = [_weighted(col, term, weights) for col, term in zip(columns, scaled, strict=True)]
+        wrong = [k for k, sign in enumerate(signs) if sign * terms[k].weight < 0]
+        if not wrong:
+            break
+        scaled = [Term() if k in wrong else term for k, term in enumerate(scaled)]
     centres = [float(_added(t, values[:, k]).mean()) for k, t in enumerate(terms)]
     centred = [Term(**{**asdict(t), "centre": m}) for t, m in zip(terms, centres, strict=True)]
     return Logistic(float(found.intercept_[0]), tuple(centred))

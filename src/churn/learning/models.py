@@ -11,12 +11,16 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
-from churn.errors import HeldBackError
+from churn.errors import HeldBackError, InputError
 from churn.features.definitions import Feature
-from churn.learning import columns, linear, splits
+from churn.learning import columns, hazard, linear, splits
+from churn.learning.calibration import Calibration as Calibration
+from churn.learning.calibration import calibrated as calibrated
+from churn.learning.calibration import fit_calibration as fit_calibration
+from churn.learning.calibration import sigmoid as sigmoid
 from churn.learning.columns import Column
+from churn.learning.hazard import Hazard
 from churn.learning.linear import Logistic
 
 Array = np.ndarray[Any, Any]
@@ -25,6 +29,9 @@ MIN_CHURNED = 20
 """Fewer churned (or staying) training rows than this teach nothing that would hold."""
 
 CHUNK_ROWS = 50_000
+
+TIMES = ("left_after_days", "known_days")
+"""The columns of a panel that say when (see `hazard.fit`)."""
 
 _MEMBERS = {"blend": ("trees", "line"), "lightgbm": ("trees",), "logistic": ("line",)}
 
@@ -36,6 +43,9 @@ class Recipe:
     `lightgbm` are LightGBM's own parameters and `n_rounds`. Calibration needs `n_folds` ≥ 2 folds
     of customers and looks at the latest `n_calibration_snapshots`; with fewer folds the log-odds
     stay as they are. Of more than `max_rows` training rows, a share of the customers is used.
+    `horizon_days` is that of the labels. With `half_life_days` older snapshots count less (see
+    `splits.recency_weights`). `monotone` maps a feature or a family to 1 (more of it never lowers the
+    risk) or -1 (never raises it); the feature's own entry goes before that of its family.
     """
 
     model: str = "blend"
@@ -46,19 +56,9 @@ class Recipe:
     seed: int = 7
     threads: int = 1
     max_rows: int = 2_000_000
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """log-odds = `intercept` + the members' raw log-odds, each times its weight."""
-
-    weights: tuple[float, ...]
-    intercept: float = 0.0
-
-    @classmethod
-    def equal(cls, n_members: int) -> "Calibration":
-        """The mean of the members, as they are."""
-        return cls((1 / n_members,) * n_members)
+    horizon_days: int = 28
+    half_life_days: float = 0.0
+    monotone: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Model:
     booster: lgb.Booster | None
     logistic: Logistic | None
     calibration: Calibration
+    hazard: Hazard
 
     @property
     def members(self) -> int:
@@ -83,21 +84,18 @@ def predict(model: Model, frame: pd.DataFrame) -> Array:
     return sigmoid(log_odds(model, frame))
 
 
+def risks(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
+    """`risk` as `predict` has it, the risks of 2, 4, 8 and 12 weeks, and by when half has accrued.
+
+    One row per row of `frame`; see `hazard.risks`.
+    """
+    values = columns.matrix(model.columns, frame)
+    return hazard.risks(model.hazard, values, calibrated(model.calibration, _raw(model, values)))
+
+
 def log_odds(model: Model, frame: pd.DataFrame) -> Array:
     """Calibrated log-odds of churn, one per row."""
     return calibrated(model.calibration, _raw(model, columns.matrix(model.columns, frame)))
-
-
-def calibrated(calibration: Calibration, raw: Array) -> Array:
-    """Calibrated log-odds of `raw` (rows × members)."""
-    total = np.full(len(raw), calibration.intercept)
-    for place, weight in enumerate(calibration.weights):
-        total += weight * raw[:, place]
-    return total
-
-
-def sigmoid(values: Array) -> Array:
-    return 1 / (1 + np.exp(-np.clip(values, -700, 700)))
 
 
 def fit(rows: pd.DataFrame, *, features: Sequence[Feature], recipe: Recipe) -> Model:
@@ -110,8 +108,19 @@ def fit(rows: pd.DataFrame, *, features: Sequence[Feature], recipe: Recipe) -> M
     known = columns.learn(used, features=features)
     values = columns.matrix(known, used)
     label = used["label"].to_numpy(dtype=float)
-    model = _fit_members(known, values, label, recipe=recipe)
-    return replace(model, calibration=_cross_fitted(known, values, used, recipe=recipe))
+    weight = splits.recency_weights(used["snapshot"], half_life_days=recipe.half_life_days)
+    recipe = replace(recipe, monotone=_signs(features, recipe.monotone))
+    model = _fit_members(known, values, label, weight, recipe=recipe)
+    if recipe.n_folds < 2:
+        return model
+    raw = _cross_fitted(known, values, used, weight, recipe=recipe)
+    unseen = np.flatnonzero(~np.isnan(raw).any(axis=1))
+    found = fit_calibration(label[unseen], raw[unseen], _some(weight, unseen))
+    return replace(
+        model,
+        calibration=found,
+        hazard=_fit_hazard(known, values, calibrated(found, raw), used, recipe=recipe),
+    )
 
 
 def check_labels(rows: pd.DataFrame) -> None:
@@ -145,76 +154,54 @@ def to_spec(model: Model) -> tuple[str, dict[str, Any]]:
         "columns": columns.to_spec(model.columns),
         "logistic": linear.to_spec(model.logistic) if model.logistic else None,
         "calibration": asdict(model.calibration),
+        "hazard": hazard.to_spec(model.hazard),
         "has_trees": model.booster is not None,
     }
     return (_text(model.booster) if model.booster else ""), spec
 
 
 def from_spec(text: str, spec: Mapping[str, Any]) -> Model:
-    """The model that `to_spec` took apart. A text cut short aborts the process: check hashes."""
+    """The model that `to_spec` took apart. A text cut short aborts the process: check hashes.
+
+    Raises `InputError` for a model of a release that did not know hazards.
+    """
+    if "hazard" not in spec:
+        raise InputError(
+            "the model does not say when customers leave",
+            got="a model of an earlier release",
+            expected="one with a hazard for each week",
+            next_step="run `churn train` and `churn promote` again",
+        )
     return Model(
         columns.from_spec(spec["columns"]),
         lgb.Booster(model_str=text) if spec["has_trees"] else None,
         linear.from_spec(spec["logistic"]) if spec["logistic"] else None,
         Calibration(tuple(spec["calibration"]["weights"]), spec["calibration"]["intercept"]),
+        hazard.from_spec(spec["hazard"]),
     )
 
 
-def fit_calibration(label: Array, raw: Array) -> Calibration:
-    """Weights and intercept by maximum likelihood, from `raw` (rows × members), by Newton's method.
-
-    With one member this is Platt's sigmoid (1999), with two the stacking of Wolpert (1992): how much
-    either is believed is learnt from rows that neither has seen. One observation's worth of prior
-    holds the weights near those of the mean, which matters only when there is next to nothing to
-    learn from. A member whose weight is not positive is left out, since believing its contrary would
-    turn its ranking round; if none is left only the intercept is fitted.
-    """
-    n_members = raw.shape[1]
-    believed = list(range(n_members))
-    while believed:
-        found = _newton(label, raw[:, believed])
-        kept = [k for k, weight in zip(believed, found.weights, strict=True) if weight > 0]
-        if kept == believed:
-            weights = dict(zip(believed, found.weights, strict=True))
-            return Calibration(
-                tuple(weights.get(k, 0.0) for k in range(n_members)), found.intercept
-            )
-        believed = kept
-    mean = Calibration.equal(n_members)
-    shift = _newton(label, calibrated(mean, raw)[:, None], stiffness=1e12)
-    return replace(mean, intercept=shift.intercept)
+def _signs(features: Sequence[Feature], monotone: Mapping[str, int]) -> dict[str, int]:
+    """Feature → 1 or -1, of those that `monotone` names by themselves or by their family."""
+    asked = {f.name: monotone.get(f.name, monotone.get(f.family, 0)) for f in features}
+    numbers = {f.name for f in features if f.kind == "number"}
+    return {name: sign for name, sign in asked.items() if sign and name in numbers}
 
 
-def _newton(label: Array, raw: Array, *, stiffness: float = 1.0) -> Calibration:
-    """Newton's method with step halving: without it a start far off the mark oscillates."""
-    design = np.column_stack([np.ones(len(raw)), raw])
-    start = np.array([0.0, *Calibration.equal(raw.shape[1]).weights])
-    stiff = np.array([1e-6, *[stiffness] * raw.shape[1]])
-
-    def loss(beta: Array) -> float:
-        z = design @ beta
-        misfit = (np.logaddexp(0, z) - label * z).sum()
-        return float(misfit + 0.5 * (stiff * (beta - start) ** 2).sum())
-
-    beta = start
-    with threadpool_limits(limits=1, user_api="blas"):
-        for _ in range(100):
-            p = sigmoid(design @ beta)
-            gradient = design.T @ (p - label) + stiff * (beta - start)
-            hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(stiff)
-            step = np.linalg.solve(hessian, gradient)
-            while loss(beta - step) > loss(beta) and np.abs(step).max() > 1e-9:
-                step = step / 2
-            beta = beta - step
-            if np.abs(step).max() < 1e-9:
-                break
-    return Calibration(tuple(beta[1:].tolist()), float(beta[0]))
+def _some(weight: Array | None, rows: Array) -> Array | None:
+    return None if weight is None else weight[rows]
 
 
 def _cross_fitted(
-    known: Sequence[Column], values: Array, rows: pd.DataFrame, *, recipe: Recipe
-) -> Calibration:
-    """Calibrate on the latest snapshots, each customer scored by a model that never saw them.
+    known: Sequence[Column],
+    values: Array,
+    rows: pd.DataFrame,
+    weight: Array | None,
+    *,
+    recipe: Recipe,
+) -> Array:
+    """Raw log-odds of the latest snapshots, each customer scored by a model that never saw them
+    (rows × members, NaN for earlier snapshots): what calibration is learnt from.
 
     Why by customer and not on held-out later snapshots: those must lie an embargo of gap + horizon
     after the last training snapshot, which costs the two to four most recent snapshots (on a short
@@ -224,8 +211,6 @@ def _cross_fitted(
     1 to 4 snapshots alone were worse than all 12: churn swings back more often than it trends.
     """
     n_members = len(_MEMBERS[recipe.model])
-    if recipe.n_folds < 2:
-        return Calibration.equal(n_members)
     fold = splits.fold_of(rows["customer_id"], n_folds=recipe.n_folds, seed=recipe.seed)
     recent = sorted(rows["snapshot"].unique())[-recipe.n_calibration_snapshots :]
     is_recent = rows["snapshot"].isin(recent).to_numpy()
@@ -235,24 +220,56 @@ def _cross_fitted(
         mine = (fold == k) & is_recent
         others = fold != k
         if mine.any() and len(np.unique(label[others])) == 2:
-            model = _fit_members(known, values[others], label[others], recipe=recipe)
+            model = _fit_members(
+                known, values[others], label[others], _some(weight, others), recipe=recipe
+            )
             raw[mine] = _raw(model, values[mine])
-    scored = ~np.isnan(raw).any(axis=1)
-    return fit_calibration(label[scored], raw[scored])
+    return raw
 
 
-def _fit_members(known: Sequence[Column], values: Array, label: Array, *, recipe: Recipe) -> Model:
+def _fit_hazard(
+    known: Sequence[Column], values: Array, log_odds: Array, rows: pd.DataFrame, *, recipe: Recipe
+) -> Hazard:
+    """When who leaves, from the rows with `log_odds` of a model that never saw them.
+
+    Rows of a panel that does not say when teach nothing: the hazard is then constant.
+    """
+    if not set(TIMES) <= set(rows.columns):
+        return Hazard(recipe.horizon_days)
+    unseen = ~np.isnan(log_odds)
+    return hazard.fit(
+        known,
+        values[unseen],
+        log_odds[unseen],
+        rows.loc[unseen, list(TIMES)],
+        horizon_days=recipe.horizon_days,
+        seed=recipe.seed,
+        threads=recipe.threads,
+    )
+
+
+def _fit_members(
+    known: Sequence[Column], values: Array, label: Array, weight: Array | None, *, recipe: Recipe
+) -> Model:
+    """The members on all these rows, their log-odds as they are; `recipe.monotone` by feature."""
     members = _MEMBERS[recipe.model]
+    trees = line = None
+    if "trees" in members:
+        trees = _fit_booster(known, values, label, weight, recipe=recipe)
+    if "line" in members:
+        signs = [recipe.monotone.get(c.name, 0) for c in known]
+        line = linear.fit(known, values, label, c=recipe.logistic_c, weight=weight, signs=signs)
     return Model(
         tuple(known),
-        _fit_booster(known, values, label, recipe=recipe) if "trees" in members else None,
-        linear.fit(known, values, label, c=recipe.logistic_c) if "line" in members else None,
+        trees,
+        line,
         Calibration.equal(len(members)),
+        Hazard(recipe.horizon_days),
     )
 
 
 def _fit_booster(
-    known: Sequence[Column], values: Array, label: Array, *, recipe: Recipe
+    known: Sequence[Column], values: Array, label: Array, weight: Array | None, *, recipe: Recipe
 ) -> lgb.Booster:
     """Trees on `values`; no class weights, which would only ruin the probabilities.
 
@@ -269,9 +286,12 @@ def _fit_booster(
         "force_row_wise": True,
         "verbosity": -1,
     }
+    if recipe.monotone:
+        parameters["monotone_constraints"] = [recipe.monotone.get(c.name, 0) for c in known]
     data = lgb.Dataset(
         values,
         label,
+        weight=weight,
         feature_name=[f"c{place}" for place in range(len(known))],
         categorical_feature=[k for k, c in enumerate(known) if c.kind == "category"],
         params=parameters,

@@ -52,6 +52,19 @@ def days(snapshots: pd.Series) -> pd.Series:
     return pd.to_datetime(snapshots).dt.date
 
 
+def recency_weights(snapshots: pd.Series, *, half_life_days: float) -> Array | None:
+    """How much each row counts: half as much for every `half_life_days` that its snapshot is older
+    than the latest, 1 on average. None (all alike) for 0.
+    """
+    if not half_life_days:
+        return None
+    moments = pd.to_datetime(snapshots)
+    age_days = (moments.max() - moments).dt.days.to_numpy(dtype=float)
+    weight = 0.5 ** (age_days / half_life_days)
+    counted: Array = weight / weight.mean()
+    return counted
+
+
 def fold_of(customers: pd.Series, *, n_folds: int, seed: int) -> Array:
     """The fold (0 .. n_folds - 1) of each row's customer.
 

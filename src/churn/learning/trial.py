@@ -47,6 +47,7 @@ def run(
     if split is None:
         return None
     train, test = at(rows, split.train), at(rows, split.test)
+    train = train.drop(columns=list(models.TIMES), errors="ignore")  # known later than the split
     if min(train["label"].sum(), (1 - train["label"]).sum()) < models.MIN_CHURNED:
         return None
     rivals = baselines.fit_all(train, features=features, recipe=recipe)
@@ -79,6 +80,7 @@ def record(
         "n_rows": len(rows),
         "n_churned": int(rows["label"].sum()),
         "base_rate": float(rows["label"].mean()),
+        "involuntary_share": involuntary_share(rows),
         "n_features": len(model.columns),
         "recipe": {key: value for key, value in asdict(recipe).items() if key != "threads"},
         "calibration": asdict(model.calibration),
@@ -89,6 +91,14 @@ def record(
             "figures": judged.figures,
         },
     }
+
+
+def involuntary_share(rows: pd.DataFrame) -> float | None:
+    """Of those who churned, the share whose payment had failed; None where the log does not say."""
+    if "is_involuntary" not in rows:
+        return None
+    known = rows.loc[rows["label"] == 1, "is_involuntary"].dropna()
+    return float(known.mean()) if len(known) else None
 
 
 def figures(record: Mapping[str, Any]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 import pandas as pd
 
@@ -33,7 +33,6 @@ def rows(
     reasons: pd.DataFrame,
     *,
     as_of: date,
-    horizon_days: int,
     earlier: Sequence[pd.DataFrame],
     previous_risk: Mapping[str, float],
     last_contact: Mapping[str, date],
@@ -42,14 +41,13 @@ def rows(
 ) -> pd.DataFrame:
     """The list of one `as_of`, one row per listed customer, columns as in the contract.
 
-    `listed`: the listed rows of `ranking.ranked` with `customer_name`, `currency`, `tenure_days`
-    and `model_version`; `reasons`: rows of `reasons/`; `earlier`: earlier lists, oldest first.
+    `listed`: the listed rows of `ranking.ranked` with `customer_name`, `currency`, `tenure_days`,
+    `act_before` and `model_version`; `reasons`: rows of `reasons/`; `earlier`: earlier lists, oldest first.
     """
     frame = listed.copy()
     episode = [_episode(customer, earlier) for customer in frame["customer_id"]]
     frame["status"] = [status for status, _ in episode]
     frame["weeks_on_list"] = [weeks for _, weeks in episode]
-    frame["act_before"] = as_of + timedelta(days=horizon_days // 2)
     frame["risk_change"] = frame["risk"] - frame["customer_id"].map(previous_risk).astype(float)
     frame["last_contact"] = frame["customer_id"].map(last_contact)
     frame["confidence"] = pd.cut(

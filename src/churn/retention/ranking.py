@@ -7,7 +7,6 @@ import pandas as pd
 
 from churn.errors import HeldBackError
 
-WEEKS_8_DAYS = 56
 LOOKBACK_DAYS = 182
 """The value of a customer without a price is the mean of the last 26 weeks."""
 
@@ -33,17 +32,16 @@ class Policy:
     plays: dict[str, str] = field(default_factory=dict)
 
 
-def ranked(customers: pd.DataFrame, *, policy: Policy, horizon_days: int) -> pd.DataFrame:
+def ranked(customers: pd.DataFrame, *, policy: Policy) -> pd.DataFrame:
     """Every scored customer in the order of the list, `is_listed` where there is room.
 
     `customers`: one row per customer with `customer_id`, `risk` (probability in the horizon),
-    `owner` (or null) and `value_month` (currency a month, or null). Adds `risk_8w`, `at_stake` =
+    `risk_8w`, `owner` (or null) and `value_month` (currency a month, or null). Adds `at_stake` =
     risk_8w × value_month × 12, `priority` = at_stake × save_rate - contact_cost (in the currency of
     the value; null without a value), `times_average` and `rank` (1 = first, over the whole list).
     Where no value is known at all the order is by risk. Ties by `customer_id`.
     """
     rows = customers.assign(owner=customers["owner"].fillna(EVERYBODY))
-    rows["risk_8w"] = over_8_weeks(rows["risk"], horizon_days=horizon_days)
     rows["at_stake"] = rows["risk_8w"] * rows["value_month"] * 12
     rows["priority"] = rows["at_stake"] * policy.save_rate - policy.contact_cost
     average = rows["risk"].mean()
@@ -72,15 +70,6 @@ def listed(rows: pd.DataFrame) -> pd.DataFrame:
 def value_is_known(rows: pd.DataFrame) -> bool:
     """Whether any customer has a value to rank by."""
     return bool(rows["value_month"].notna().any() and (rows["value_month"].fillna(0) != 0).any())
-
-
-def over_8_weeks(risk: pd.Series, *, horizon_days: int) -> pd.Series:
-    """The risk over 8 weeks at a constant hazard: 1 - (1 - risk)^(56 / horizon_days).
-
-    >>> over_8_weeks(pd.Series([0.5]), horizon_days=28)[0]
-    0.75
-    """
-    return 1 - (1 - risk) ** (WEEKS_8_DAYS / horizon_days)
 
 
 def _has_room(rows: pd.DataFrame, policy: Policy) -> pd.Series:

@@ -25,7 +25,7 @@ from churn.simulate.sides import customers, owners
 from churn.simulate.static import Static, customer_ids
 from churn.simulate.stream import Week, simulate
 from churn.simulate.terms import Calendar, calendar
-from churn.simulate.true_risk import oracle
+from churn.simulate.true_risk import oracle, oracle_by_week
 from churn.simulate.world import (
     Contract,
     Defects,
@@ -66,6 +66,7 @@ __all__ = [
     "customers",
     "log_odds",
     "oracle",
+    "oracle_by_week",
     "owners",
     "population",
     "simulate",

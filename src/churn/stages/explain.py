@@ -29,9 +29,7 @@ def run(settings: Settings) -> None:
     champion = bundle.load(settings.place, "champion")
     part = as_of.isoformat()
     features = tables.read(workspace.folder("scored"), made_by="score", part=part)
-    chosen = (
-        [settings.customer] if settings.customer else _listed(workspace, champion, settings, as_of)
-    )
+    chosen = [settings.customer] if settings.customer else _listed(workspace, settings, as_of)
     facts = features.set_index("customer_id")
     _require_scored(chosen, facts)
     facts = facts.loc[chosen]
@@ -62,9 +60,8 @@ def run(settings: Settings) -> None:
     )
 
 
-def _listed(workspace: Workspace, champion: Bundle, settings: Settings, as_of: date) -> list[str]:
-    horizon_days = champion.spec["churn"]["horizon_days"]
-    ranked = workspace.ranked(as_of, policy=settings.retain, horizon_days=horizon_days)
+def _listed(workspace: Workspace, settings: Settings, as_of: date) -> list[str]:
+    ranked = workspace.ranked(as_of, policy=settings.retain)
     return ranking.listed(ranked)["customer_id"].tolist()
 
 

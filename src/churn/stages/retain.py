@@ -32,7 +32,7 @@ def run(settings: Settings) -> None:
     workspace = Workspace(settings.place, settings.arrival(as_of))
     champion = bundle.load(settings.place, "champion")
     definition = Definition(**champion.spec["churn"])
-    ranked = workspace.ranked(as_of, policy=settings.retain, horizon_days=definition.horizon_days)
+    ranked = workspace.ranked(as_of, policy=settings.retain)
     rows, reasons = _rows(workspace, ranked, settings, definition, as_of)
     tables.write(workspace.folder("retention"), {as_of.isoformat(): rows}, keep=True)
     made = Listing(
@@ -74,7 +74,6 @@ def _rows(
         ranking.listed(ranked),
         reasons,
         as_of=as_of,
-        horizon_days=definition.horizon_days,
         earlier=[
             tables.read(workspace.folder("retention"), made_by="retain", part=name)
             for name in before

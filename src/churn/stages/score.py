@@ -103,15 +103,14 @@ def _refuse_lost_attributes(
 def _kept(
     engine: Engine, champion: Bundle, statement: exp.Expr, folder: Path, as_of: date
 ) -> pd.DataFrame:
-    """customer_id and risk of everybody, with the features behind them kept as part `as_of`."""
+    """customer_id and `models.risks` of everybody, with the features behind them kept as part `as_of`."""
     if engine.is_distributed:
         return _kept_by_workers(engine, champion, statement, folder, as_of)
-    features = engine.table(statement).to_pandas().drop(columns=["label", "label_mature"])
+    features = engine.table(statement).to_pandas().drop(columns=list(panel.OUTCOMES))
     if features.empty:
         return features[["customer_id"]]
     tables.write(folder, {as_of.isoformat(): features}, keep=True)
-    risk = models.predict(champion.model, features)
-    return pd.DataFrame({"customer_id": features["customer_id"], "risk": risk})
+    return models.risks(champion.model, features).assign(customer_id=features["customer_id"])
 
 
 def _kept_by_workers(
@@ -121,7 +120,7 @@ def _kept_by_workers(
     folder.mkdir(parents=True, exist_ok=True)
     with tables.staging(folder) as place:
         part = {as_of.isoformat(): place / "scored"}
-        engine.write(scorer.without_label(statement), place / "scored")
+        engine.write(scorer.without_outcomes(statement), place / "scored")
         engine.bind("scored", place / "scored")
         made = scorer.Scorer.of(champion.model)
         risks = engine.apply(made, scorer.scored_rows(champion.model), scorer.RISKS).to_pandas()
@@ -131,15 +130,17 @@ def _kept_by_workers(
 
 
 def _scores(champion: Bundle, risks: pd.DataFrame, as_of: date, version: str) -> pd.DataFrame:
-    """One row per customer, the most at risk first; ties by customer."""
-    scores = pd.DataFrame(
-        {
-            "as_of": as_of,
-            "customer_id": risks["customer_id"],
-            "risk": risks["risk"],
-            "model_version": champion.version,
-            "features_version": version,
-        }
+    """One row per customer, the most at risk first; ties by customer.
+
+    `act_before` is the day by which half of the risk has accrued (see `hazard.risks`).
+    """
+    first = pd.Timestamp(as_of) + pd.Timedelta(days=champion.spec["churn"]["gap_days"])
+    half = first + pd.to_timedelta(risks["half_after_days"], unit="D")
+    scores = risks.assign(
+        as_of=as_of,
+        act_before=half.dt.date,
+        model_version=champion.version,
+        features_version=version,
     ).sort_values(["risk", "customer_id"], ascending=[False, True], ignore_index=True)
     scores["rank"] = range(1, len(scores) + 1)
     return scores[list(contracts.SCORES.columns)]

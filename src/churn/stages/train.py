@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from churn.errors import ConfigurationError
+from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
 from churn.io import bundle, model_card, plots, scorecard, tables, tracking
@@ -30,6 +30,7 @@ def run(settings: Settings) -> None:
     _require_same_question(settings, facts)
     features = [Feature(**entry) for entry in facts["features"]]
     definition = Definition(**facts["churn"])
+    _require_known(settings.train.monotone, features)
     rows = trial.mature(panel)
     models.check_labels(rows)
     recipe, list_share = recipe_of(settings), settings.train.list_share
@@ -73,6 +74,19 @@ def _require_same_question(settings: Settings, facts: dict[str, Any]) -> None:
             )
 
 
+def _require_known(monotone: dict[str, int], features: list[Feature]) -> None:
+    """A misspelt feature must not quietly go unconstrained."""
+    known = {name for feature in features for name in (feature.name, feature.family)}
+    for name in monotone:
+        if name not in known:
+            raise ConfigurationError(
+                "train.monotone names neither a feature nor a family of the panel",
+                got=name,
+                expected=nearest(name, sorted(known)),
+                next_step="the names stand in docs/features.md",
+            )
+
+
 def recipe_of(settings: Settings) -> Recipe:
     """The room's own value object from the settings."""
     train = settings.train
@@ -84,6 +98,9 @@ def recipe_of(settings: Settings) -> Recipe:
         n_calibration_snapshots=train.n_calibration_snapshots,
         seed=settings.seed,
         threads=settings.engine.threads or available_threads(),
+        horizon_days=settings.churn.horizon_days,
+        half_life_days=train.half_life_days,
+        monotone=train.monotone,
     )
 
 
