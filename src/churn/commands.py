@@ -8,6 +8,7 @@ COMMANDS = {
     "rollup": "takes in what the source holds now, updates the daily roll-up",
     "features": "builds the panel for training and for `as_of`",
     "train": "baselines and models, calibration, MLflow run, registers a challenger",
+    "backtest": "rolling origins: honest figures for a configuration, beside all baselines",
     "promote": "moves the champion to the challenger, or says why not",
     "score": "calibrated risk of every active customer",
     "explain": "reasons for who is listed (or customer=ID) and global importance",
