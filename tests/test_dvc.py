@@ -30,6 +30,7 @@ TINY = [
     "train.lightgbm.n_rounds=20",
     "train.snapshots=8",
     "train.n_folds=2",
+    "backtest.rebuild_rows=0",
 ]
 
 

@@ -13,6 +13,7 @@ from churn.io import publish
 SMALL = [
     "source.world.n_customers=600", "source.world.n_weeks=44", "train.lightgbm.n_rounds=20",
     "train.snapshots=6", "train.n_folds=2", "engine.threads=1", "features.lookback_days=182",
+    "backtest.rebuild_rows=0",
 ]  # fmt: skip
 WATCH_OPENS = """
 import sys
