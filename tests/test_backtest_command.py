@@ -84,6 +84,7 @@ def test_the_report_holds_what_was_promised(place: Path, report: dict) -> None:
     assert {"origin", "snapshot", "customer_id", "label", "risk_model", "score_random"} <= set(kept)
 
 
+@pytest.mark.slow
 def test_the_same_command_twice_gives_the_same_bytes(place: Path, report: dict) -> None:
     before = (place / "backtest" / "backtest.json").read_bytes()
     backtest.run(settings(place))

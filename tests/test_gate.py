@@ -30,7 +30,8 @@ from churn.settings import (
 )
 from churn.stages import promote, train
 
-ROWS = backtest.mature(panels.panel(n_customers=1000, n_snapshots=8))
+PANEL = panels.panel(n_customers=1000, n_snapshots=8)
+ROWS = backtest.mature(PANEL)
 RECIPE = Recipe(**panels.RECIPE)
 DEFINITION = Definition(**panels.churn())
 
@@ -204,10 +205,19 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return panels.rolled_up(tmp_path_factory.mktemp("log"))
 
 
+@pytest.fixture(scope="module")
+def trained(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a challenger that is good enough."""
+    place = tmp_path_factory.mktemp("trained") / "ws"
+    shutil.copytree(log, place)
+    panels.write(place, PANEL)
+    train.run(settings(place, model="logistic"))
+    return place
+
+
 @pytest.fixture
-def place(log: Path, tmp_path: Path) -> Path:
-    shutil.copytree(log, tmp_path / "ws")
-    panels.write(tmp_path / "ws", panels.panel(n_customers=1000, n_snapshots=8))
+def place(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path / "ws")
     return tmp_path / "ws"
 
 
@@ -227,7 +237,6 @@ NOTHING_LEARNT = LightGBMSettings(n_rounds=1, learning_rate=0.001)
 
 
 def test_promote_moves_the_champion_only_to_what_passed(place: Path) -> None:
-    train.run(settings(place, model="logistic"))
     promote.run(settings(place))
     first = bundle.pointer(place, "champion")
     assert first["version"] == bundle.pointer(place, "challenger")["version"]
@@ -247,7 +256,6 @@ def test_promote_moves_the_champion_only_to_what_passed(place: Path) -> None:
 
 
 def test_champion_and_previous_change_places(place: Path) -> None:
-    train.run(settings(place, model="logistic"))
     promote.run(settings(place))
     first = bundle.pointer(place, "champion")
     second = {**first, "version": first["version"], "note": "another promotion"}
@@ -260,10 +268,8 @@ def test_champion_and_previous_change_places(place: Path) -> None:
 
 
 def test_a_challenger_that_met_another_champion_is_sent_back(place: Path) -> None:
-    train.run(settings(place, model="logistic"))
-    champion = bundle.pointer(place, "challenger")
-    train.run(settings(place))
-    bundle.point(place, "champion", {**champion, "version": "0" * 12})
+    challenger = bundle.pointer(place, "challenger")
+    bundle.point(place, "champion", {**challenger, "version": "0" * 12})
     with pytest.raises(HeldBackError, match="another champion") as refusal:
         promote.run(settings(place))
     assert "churn train" in refusal.value.next_step
@@ -282,15 +288,14 @@ def test_until_a_model_passes_the_best_rule_is_in_charge(place: Path) -> None:
     assert len(rule.model.columns) == 1
     assert any(not verdict["passed"] for verdict in rule.entry["gate"])
     # a model that passes replaces it
-    panels.write(place, panels.panel(n_customers=1000, n_snapshots=8))
-    train.run(settings(place))
+    panels.write(place, PANEL)
+    train.run(settings(place, model="logistic"))
     assert bundle.load(place, "challenger").spec["evidence"]["against"] is None
     promote.run(settings(place))
     assert "rule" not in bundle.pointer(place, "champion")
 
 
 def test_the_card_says_what_the_gate_found(place: Path) -> None:
-    train.run(settings(place))
     version = bundle.pointer(place, "challenger")["version"]
     page = (place / "cards" / f"{version}.html").read_text()
     for part in ("The gate", "Who gets help, by group", "Known limits and harms", "Run it again",
@@ -303,7 +308,6 @@ def test_the_card_says_what_the_gate_found(place: Path) -> None:
 
 
 def candidate(place: Path) -> Bundle:
-    train.run(settings(place, model="logistic"))
     return bundle.load(place, "challenger")
 
 
