@@ -62,7 +62,7 @@ class Backtest:
     """All origins' predictions. `rows`: origin, snapshot, customer_id, label and the `by_` groups.
 
     `scores` and `risks` are arrays along `rows` by contestant: the model, and those baselines that
-    took part at every origin. `last` is the latest origin, whole.
+    took part at every origin. `first` is the earliest origin, whole.
     """
 
     origins: tuple[Judged, ...]
@@ -70,7 +70,7 @@ class Backtest:
     scores: Mapping[str, Array]
     risks: Mapping[str, Array]
     list_share: float
-    last: Origin
+    first: Origin
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -117,17 +117,18 @@ def run(
     nobody to judge, is passed over; None when none is left.
     """
     judged, rows, scores, risks = [], [], [], []
+    first: Origin | None = None
     for origin in origins:
         label = origin.train["label"]
         if min(label.sum(), (1 - label).sum()) < models.MIN_CHURNED or origin.test.empty:
             continue
         fitted = contestants(origin)
+        first = first or origin
         judged.append(_note(origin))
-        last = origin
         rows.append(_rows(origin))
         scores.append({name: one.score(origin.test) for name, one in fitted.items()})
         risks.append({name: one.risk(origin.test) for name, one in fitted.items()})
-    if not judged:
+    if first is None:
         return None
     every = list(dict.fromkeys(name for one in scores for name in one))
     names = [name for name in every if all(name in one for one in scores)]
@@ -137,7 +138,7 @@ def run(
         {name: np.concatenate([one[name] for one in scores]) for name in names},
         {name: np.concatenate([one[name] for one in risks]) for name in names},
         list_share,
-        last,
+        first,
         _left_out(every, names),
     )
 
@@ -164,8 +165,12 @@ def contestants(
 
     def fitted(origin: Origin) -> dict[str, Baseline]:
         train, features = origin.train, origin.features
-        model = baselines.fit_model(MODEL, train, features, recipe)
-        found = {MODEL: model, **baselines.fit_all(train, features=features, recipe=recipe)}
+        fitted_model = models.fit(train, features=features, recipe=recipe)
+        model = baselines.of_model(MODEL, fitted_model)
+        found = {
+            MODEL: model,
+            **baselines.fit_all(train, features=features, recipe=recipe, model=fitted_model),
+        }
         for name, make in (guests or {}).items():
             found[name] = baselines.fit_guest(name, train, features=features, make=make)
         if champion is not None:

@@ -12,7 +12,7 @@ from churn.features.definitions import Feature
 from churn.learning import columns, models
 from churn.learning.columns import Column
 from churn.learning.linear import Z_LIMIT, Logistic, Term
-from churn.learning.models import Array, Model, Recipe
+from churn.learning.models import Array, Calibration, Model, Recipe
 
 Predict = Callable[[pd.DataFrame], Array]
 
@@ -71,9 +71,17 @@ TITLES = {
 
 
 def fit_all(
-    rows: pd.DataFrame, *, features: Sequence[Feature], recipe: Recipe
+    rows: pd.DataFrame,
+    *,
+    features: Sequence[Feature],
+    recipe: Recipe,
+    model: Model | None = None,
 ) -> dict[str, Baseline]:
-    """Every baseline that the columns of `rows` allow, by name, fitted on `rows`."""
+    """Every baseline that the columns of `rows` allow, by name, fitted on `rows`.
+
+    `model` is what `recipe` gave on the same rows: if a regression on all features is part of it,
+    that is the baseline and is not fitted again.
+    """
     found = {"random": _random(rows, seed=recipe.seed)}
     for rule in rules(features):
         found[rule.name] = _ranked_by(rule, rule_model(rule, rows))
@@ -82,8 +90,12 @@ def fit_all(
     if short:
         trees = replace(plain, model="lightgbm")
         found["tenure_contract"] = fit_model("tenure_contract", rows, short, trees)
-    line = replace(plain, model="logistic")
-    found["logistic_all"] = fit_model("logistic_all", rows, features, line)
+    if model is not None and model.logistic is not None:
+        alone = Model(model.columns, None, model.logistic, Calibration.equal(1))
+        found["logistic_all"] = of_model("logistic_all", alone)
+    else:
+        line = replace(plain, model="logistic")
+        found["logistic_all"] = fit_model("logistic_all", rows, features, line)
     return found
 
 

@@ -46,7 +46,7 @@ def evidence(
 ) -> dict[str, Any] | None:
     """What the gate judges, as JSON types; None where nothing could be judged.
 
-    Labels are shuffled at the last origin; contributions are those of the registered `model` on
+    Labels are shuffled at the first origin, which has the fewest rows to fit; contributions are those of the registered `model` on
     the latest rows.
     """
     if found is None:
@@ -66,7 +66,7 @@ def evidence(
         },
         "differences": backtest.differences(by_name),
         "champion": against_champion(found),
-        "shuffled": backtest.shuffled(found.last, contestants=contestants, seed=seed),
+        "shuffled": backtest.shuffled(found.first, contestants=contestants, seed=seed),
         "largest": backtest.largest_share(model, latest),
     }
 
