@@ -46,8 +46,8 @@ def evidence(
 ) -> dict[str, Any] | None:
     """What the gate judges, as JSON types; None where nothing could be judged.
 
-    Labels are shuffled at the first origin, which has the fewest rows to fit; contributions are those of the registered `model` on
-    the latest rows.
+    Labels are shuffled at the first origin, which has the fewest rows to fit; contributions are
+    those of the registered `model` on the latest rows.
     """
     if found is None:
         return None
