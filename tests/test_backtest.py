@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from churn import timeline
 from churn.features.labels import Definition
-from churn.learning import backtest, baselines, intervals, metrics, models, splits, trial
+from churn.learning import backtest, baselines, intervals, metrics, models, reach, splits, trial
 from churn.learning.backtest import Backtest, Origin
 from churn.learning.baselines import Champion
 from churn.learning.intervals import Draws
@@ -202,7 +202,7 @@ def test_calibration_slope_finds_what_was_done_to_the_risks() -> None:
 def test_groups_too_small_to_judge_are_counted_only(found: Backtest) -> None:
     level = np.where(np.arange(len(found.rows)) < 30, "few", "many")
     by = replace(found, rows=found.rows.assign(by_country=level))
-    few, many = [g for g in backtest.groups(by, min_churned=20) if g["group"] == "country"]
+    few, many = [g for g in reach.groups(by, min_churned=20) if g["group"] == "country"]
     assert (few["level"], few["n_rows"], few["is_judged"], few["roc_auc"]) == (
         "few",
         30,
@@ -212,8 +212,8 @@ def test_groups_too_small_to_judge_are_counted_only(found: Backtest) -> None:
     assert many["is_judged"]
     assert 0 < many["listed_share"] < 0.1
     assert many["recall_at_list"] <= 1
-    tenure = [g["level"] for g in backtest.groups(found, min_churned=20) if g["group"] == "tenure"]
-    assert set(tenure) == {*backtest.TENURE_BANDS, backtest.OLDEST}
+    tenure = [g["level"] for g in reach.groups(found, min_churned=20) if g["group"] == "tenure"]
+    assert set(tenure) == {*reach.TENURE_BANDS, reach.OLDEST}
 
 
 def test_newcomers_are_those_who_joined_after_training() -> None:
@@ -222,10 +222,8 @@ def test_newcomers_are_those_who_joined_after_training() -> None:
         {"snapshot": [date(2026, 2, 1)] * 2, "customer_id": ["a", "b"], "tenure_days": [31, 30]}
     )
     expected = ["known to training", "joined after training"]
-    assert list(backtest.grouped(test, train)["by_newcomer"]) == expected
-    assert (
-        list(backtest.grouped(test.drop(columns="tenure_days"), train)["by_newcomer"]) == expected
-    )
+    assert list(reach.grouped(test, train)["by_newcomer"]) == expected
+    assert list(reach.grouped(test.drop(columns="tenure_days"), train)["by_newcomer"]) == expected
 
 
 def test_lead_time_counts_from_the_first_list_to_the_day_of_leaving() -> None:
@@ -239,11 +237,11 @@ def test_lead_time_counts_from_the_first_list_to_the_day_of_leaving() -> None:
     rows["label"] = rows["customer_id"].isin(["early", "late", "never"]).astype(float)
     made = Backtest((), rows, {"model": score}, {"model": score}, 0.01, None)  # type: ignore[arg-type]
     left = rows.assign(churned_on=weeks[5])[rows["label"] == 1]
-    lead = backtest.lead_time(made, left[["snapshot", "customer_id", "churned_on"]])
+    lead = reach.lead_time(made, left[["snapshot", "customer_id", "churned_on"]])
     assert lead == {"n_left": 3, "n_listed_before": 2, "median_days": 21.0, "warned_share": 1 / 3}
     soon = left.assign(churned_on=weeks[1])
-    assert backtest.lead_time(made, soon[["snapshot", "customer_id", "churned_on"]])["n_left"] == 0
-    assert backtest.turnover(made) == pytest.approx(1 / 5 / 10, abs=0.02)
+    assert reach.lead_time(made, soon[["snapshot", "customer_id", "churned_on"]])["n_left"] == 0
+    assert reach.turnover(made) == pytest.approx(1 / 5 / 10, abs=0.02)
 
 
 def test_labels_of_chance_give_chance_unless_training_saw_the_test(found: Backtest) -> None:

@@ -1,6 +1,7 @@
 """The flows on a small demo: what is published, replayed, refused and never read."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,24 @@ def test_status_knows_the_published_list_from_another(place):
         assert "retention_list.csv" in churn(place, "status", "as_of=2025-10-27", expected=3)
     finally:
         csv.write_bytes(before)
+
+
+def test_a_list_that_no_model_stands_behind_says_so(place, tmp_path):
+    own = tmp_path / "ws"
+    shutil.copytree(place, own)
+    shutil.copy(own / "rule.json", own / "champion.json")
+    for command in ("score", "explain", "retain"):
+        churn(own, command, "as_of=2025-10-20")
+    folder = own / "retention" / "2025-10-20"
+    for name in ("retention_list.html", "digest.eml"):
+        assert "Rule-based: no model has beaten it yet" in (folder / name).read_text(), name
+    scores = pd.read_parquet(next((own / "scores").glob("2025-10-20*.parquet")))
+    scored = pd.read_parquet(next((own / "scored").glob("2025-10-20*.parquet")))
+    rule = json.loads((own / "rule.json").read_text())["rule"]
+    column = {"longest_silent": "recency_days", "biggest_drop": "n_events_trend_28d"}[rule]
+    ranked = scores.merge(scored[["customer_id", column]].dropna(), on="customer_id")
+    direction = 1 if rule == "longest_silent" else -1
+    assert ranked["risk"].corr(direction * ranked[column], method="spearman") > 0.999
 
 
 def test_a_dry_run_publishes_nothing(place):

@@ -14,7 +14,7 @@ from churn.features import panel
 from churn.io import plans, tables
 from churn.io.engine import Engine
 from churn.io.workspace import Workspace, weigh_texts
-from churn.learning import backtest
+from churn.learning import backtest, reach
 from churn.learning.backtest import Origin
 from churn.settings import Settings
 
@@ -71,7 +71,7 @@ def rebuilt(
             "origin %s: %s rows of %d snapshots to learn from, %s to judge, %d features",
             at, f"{len(train):,}", train["snapshot"].nunique(), f"{len(test):,}", len(plan.features),
         )  # fmt: skip
-        test = backtest.grouped(test, train)
+        test = reach.grouped(test, train)
         yield Origin(at, train, _with_attributes(test, settings, at), plan.features)
 
 

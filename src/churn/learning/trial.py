@@ -8,7 +8,7 @@ import pandas as pd
 
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
-from churn.learning import backtest, intervals, splits
+from churn.learning import backtest, baselines, gate, intervals, reach, splits
 from churn.learning.backtest import MODEL, Backtest, Contestants, Origin
 from churn.learning.models import Model, Recipe
 
@@ -109,7 +109,7 @@ def record(
 ) -> dict[str, Any]:
     """What is worth knowing about a training on `rows`, as JSON types.
 
-    `test` is None without figures; `churned_on` as in `backtest.lead_time`. Threads are left out:
+    `test` is None without figures; `churned_on` as in `reach.lead_time`. Threads are left out:
     they change no figure, and a record should not know its machine.
     """
     return {
@@ -139,27 +139,56 @@ def figures(record: Mapping[str, Any]) -> dict[str, float]:
     return {**flat, "train.base_rate": record["base_rate"], "train.n_rows": record["n_rows"]}
 
 
+def summary(
+    found: Backtest, churned_on: pd.DataFrame, *, draws: int, seed: int, min_churned: int
+) -> dict[str, Any]:
+    """Everything there is to say, as JSON types; `churned_on` as in `reach.lead_time`.
+
+    `gate` holds those rules that figures alone can decide, for the model and every guest.
+    """
+    by_name = backtest.drawn(found, n=draws, seed=seed)
+    candidates = [MODEL, *(name for name in found.scores if name not in baselines.TITLES)]
+    minus = {name: backtest.differences(by_name, of=name) for name in candidates}
+    return {
+        "list_share": found.list_share,
+        "origins": _origins_told(found),
+        "figures": found.figures,
+        "intervals": {
+            name: {key: intervals.interval(values) for key, values in each.items()}
+            for name, each in by_name.items()
+        },
+        "differences": minus[MODEL],
+        "spread": backtest.spread(found),
+        "turnover": {name: reach.turnover(found, name=name) for name in found.scores},
+        "lead_time": {name: reach.lead_time(found, churned_on, name=name) for name in found.scores},
+        "groups": reach.groups(found, min_churned=min_churned),
+        "gate": {
+            name: [asdict(v) for v in gate.on_figures(found.figures[name], minus[name])]
+            for name in candidates
+        },
+        "left_out": dict(found.left_out),
+    }
+
+
+def predictions(found: Backtest) -> pd.DataFrame:
+    """Every contestant's score and risk by origin, snapshot and customer."""
+    columns = {f"score_{name}": values for name, values in found.scores.items()}
+    columns |= {f"risk_{name}": values for name, values in found.risks.items()}
+    rows = found.rows[["origin", "snapshot", "customer_id", "label"]]
+    return pd.concat([rows, pd.DataFrame(columns)], axis=1)
+
+
 def _tested(
     found: Backtest, churned_on: pd.DataFrame | None, *, min_churned: int
 ) -> dict[str, Any]:
     return {
-        "lead_time": None if churned_on is None else backtest.lead_time(found, churned_on),
+        "lead_time": None if churned_on is None else reach.lead_time(found, churned_on),
         "snapshots": [str(s) for one in found.origins for s in one.test_snapshots],
-        "origins": [
-            {
-                "at": str(one.at),
-                "training_snapshots": [str(s) for s in one.training_snapshots],
-                "test_snapshots": [str(s) for s in one.test_snapshots],
-                "n_rows": one.n_rows,
-                "n_churned": one.n_churned,
-                "figures": found.by_origin[one.at],
-            }
-            for one in found.origins
-        ],
+        "origins": _origins_told(found),
         "figures": found.figures,
         "spread": backtest.spread(found),
-        "groups": backtest.groups(found, min_churned=min_churned),
-        "turnover": backtest.turnover(found),
+        "groups": reach.groups(found, min_churned=min_churned),
+        "turnover": reach.turnover(found),
     }
 
 
@@ -179,4 +208,18 @@ def _origins(
         horizon_days=definition.horizon_days,
     )
     made = backtest.from_panel(rows, split, features=features)
-    return [Origin(o.at, o.train, backtest.grouped(o.test, o.train), o.features) for o in made]
+    return [Origin(o.at, o.train, reach.grouped(o.test, o.train), o.features) for o in made]
+
+
+def _origins_told(found: Backtest) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": str(one.at),
+            "training_snapshots": [str(s) for s in one.training_snapshots],
+            "test_snapshots": [str(s) for s in one.test_snapshots],
+            "n_rows": one.n_rows,
+            "n_churned": one.n_churned,
+            "figures": found.by_origin[one.at],
+        }
+        for one in found.origins
+    ]

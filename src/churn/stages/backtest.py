@@ -13,7 +13,7 @@ from churn.errors import HeldBackError
 from churn.io import bundle, guests, origins, plans, report, tables, tracking
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
-from churn.learning import backtest
+from churn.learning import backtest, trial
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
@@ -40,12 +40,12 @@ def run(settings: Settings) -> None:
     if found is None:
         raise _too_short(settings, as_of, usage)
     given = settings.backtest
-    summary = backtest.summary(
+    summary = trial.summary(
         found, pd.concat(left), draws=given.draws, seed=settings.seed, min_churned=given.min_churned
     )
     text = report.markdown(summary, churn=settings.churn, as_of=as_of)
     folder = workspace.folder("backtest")
-    tables.write(folder, {"predictions": backtest.predictions(found)})
+    tables.write(folder, {"predictions": trial.predictions(found)})
     tables.write_json(folder / "backtest.json", summary)
     tables.write_bytes(folder / "backtest.md", text.encode())
     for line in text.splitlines():
