@@ -1,14 +1,16 @@
 """A small panel whose truth is known, for the tests of learning."""
 
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import world as worlds
+from reference import World
 
-from churn.features.definitions import Feature
+from churn.features.definitions import Feature, Vocabulary
 from churn.features.labels import Definition
 from churn.io import tables
 from churn.settings import Settings
@@ -17,12 +19,24 @@ AS_OF = date(2026, 1, 5)
 HORIZON_DAYS = 28
 RECIPE: dict[str, Any] = {"lightgbm": {"n_rounds": 30, "num_leaves": 7, "min_data_in_leaf": 30}}
 
+
+def _count(after: int, to: int) -> str:
+    """Events that are more than `after` and at most `to` days old, as an expression."""
+    return f"SUM(CASE WHEN age_days > {after} AND age_days <= {to} THEN n END)"
+
+
 FEATURES = [
-    Feature("recency_days", "days since the last event", "days", "recency", "x"),
-    Feature("n_events_28d", "events in 28 days", "events", "volume", "x"),
-    Feature("n_events_trend_28d", "28 days against the 56 before", "times", "trend", "x"),
-    Feature("tenure_days", "days since sign-up", "days", "tenure", "x"),
-    Feature("plan", "the plan", "name", "contract", "x", kind="category"),
+    Feature("recency_days", "days since the last event", "days", "recency", "MIN(age_days)"),
+    Feature("n_events_28d", "events in 28 days", "events", "volume", _count(0, 28)),
+    Feature(
+        "n_events_trend_28d",
+        "28 days against the 56 before",
+        "times",
+        "trend",
+        f"2 * CAST({_count(0, 28)} AS DOUBLE) / NULLIF({_count(28, 84)}, 0)",
+    ),
+    Feature("tenure_days", "days since sign-up", "days", "tenure", "its_since_first_event_days"),
+    Feature("plan", "the plan", "name", "contract", "its_plan", kind="category"),
 ]
 
 
@@ -78,8 +92,25 @@ def facts() -> dict[str, Any]:
         "as_of": AS_OF.isoformat(),
         "churn": churn(),
         "lookback_days": 182,
+        "vocabulary": asdict(Vocabulary([28], ["login"], available=[])),
         "asked": Settings(churn=Definition(**churn())).panel_question(),
     }
+
+
+def rolled_up(folder: Path) -> Path:
+    """A workspace with the roll-up of a real log, from which the features can be built."""
+    random = np.random.default_rng(5)
+    days = [AS_OF - timedelta(days=int(k)) for k in random.integers(1, 200, 600)]
+    events = [
+        {
+            "customer_id": f"{k % 40:05d}",
+            "ts": datetime.combine(day, time(10)),
+            "event": "login",
+            "loaded_at": datetime.combine(day, time(11)),
+        }
+        for k, day in enumerate(days)
+    ]
+    return worlds.rolled_up(World(events=events), folder)
 
 
 def write(workspace: Path, rows: pd.DataFrame) -> None:

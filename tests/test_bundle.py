@@ -9,10 +9,10 @@ import pytest
 
 from churn.errors import HeldBackError, InputError
 from churn.io import bundle
-from churn.learning import models, trial
+from churn.learning import backtest, models
 from churn.learning.models import Model, Recipe
 
-ROWS = trial.mature(panels.panel())
+ROWS = backtest.mature(panels.panel())
 MODEL = models.fit(ROWS, features=panels.FEATURES, recipe=Recipe(**panels.RECIPE))
 DECISIVE = {"churn": panels.churn(), "panel": {"lookback_days": 182, "roles": {}}}
 

@@ -37,6 +37,7 @@ SMALL = [
     "train.lightgbm.min_data_in_leaf=40",
     "train.tracking_uri=sqlite:////dev/null/none.db",  # MLflow costs seconds a run
     "promote.back=false",
+    "backtest.origins=1",
 ]
 
 

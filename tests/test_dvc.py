@@ -30,6 +30,7 @@ TINY = [
     "train.lightgbm.n_rounds=20",
     "train.snapshots=8",
     "train.n_folds=2",
+    "backtest.rebuild_rows=0",
 ]
 
 
@@ -130,7 +131,7 @@ def metrics_and_plots_are_shown(clone: Path) -> None:
     shown = json.loads(run(clone, "dvc", "metrics", "show", "--json"))[""]["data"]
     model = shown[os.path.join("data", "metrics", "model.json")]["data"]
     assert 0 < model["roc_auc"] < 1
-    assert len(shown) == 5
+    assert len(shown) == 6
     page = run(clone, "dvc", "plots", "show").strip().splitlines()[-1].removeprefix("file://")
     content = Path(page).read_text()
     assert "longest_silent" in content

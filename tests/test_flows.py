@@ -16,6 +16,7 @@ from churn.io import publish
 SMALL = [
     "source.world.n_customers=600", "source.world.n_weeks=44", "train.lightgbm.n_rounds=20",
     "train.snapshots=6", "train.n_folds=2", "engine.threads=1", "features.lookback_days=182",
+    "backtest.rebuild_rows=0",
 ]  # fmt: skip
 WATCH_OPENS = """
 import sys
@@ -98,6 +99,24 @@ def test_status_knows_the_published_list_from_another(place):
         assert "retention_list.csv" in churn(place, "status", "as_of=2025-10-27", expected=3)
     finally:
         csv.write_bytes(before)
+
+
+def test_a_list_that_no_model_stands_behind_says_so(place, tmp_path):
+    own = tmp_path / "ws"
+    shutil.copytree(place, own)
+    shutil.copy(own / "rule.json", own / "champion.json")
+    for command in ("score", "explain", "retain"):
+        churn(own, command, "as_of=2025-10-20")
+    folder = own / "retention" / "2025-10-20"
+    for name in ("retention_list.html", "digest.eml"):
+        assert "Rule-based: no model has beaten it yet" in (folder / name).read_text(), name
+    scores = pd.read_parquet(next((own / "scores").glob("2025-10-20*.parquet")))
+    scored = pd.read_parquet(next((own / "scored").glob("2025-10-20*.parquet")))
+    rule = json.loads((own / "rule.json").read_text())["rule"]
+    column = {"longest_silent": "recency_days", "biggest_drop": "n_events_trend_28d"}[rule]
+    ranked = scores.merge(scored[["customer_id", column]].dropna(), on="customer_id")
+    direction = 1 if rule == "longest_silent" else -1
+    assert ranked["risk"].corr(direction * ranked[column], method="spearman") > 0.999
 
 
 def test_a_dry_run_publishes_nothing(place):

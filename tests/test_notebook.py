@@ -22,6 +22,7 @@ SMALL = [
     "train.lightgbm.n_rounds=20",
     "train.snapshots=8",
     "train.n_test_snapshots=1",
+    "backtest.rebuild_rows=0",
 ]
 
 

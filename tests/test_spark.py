@@ -293,7 +293,7 @@ def worlds_on_spark(several: list[World]) -> Iterator[Path]:
         yield worlds.rolled_up(together.merged(several), Path(folder), engine=together.SPARK)
 
 
-TOLD = ["train.snapshots=4", "churn.horizon_days=56", "train.lightgbm.n_rounds=20", "train.n_folds=2", "engine.threads=1",
+TOLD = ["backtest.origins=1", "backtest.rebuild_rows=0", "train.snapshots=4", "churn.horizon_days=56", "train.lightgbm.n_rounds=20", "train.n_folds=2", "engine.threads=1",
         "train.lightgbm.min_data_in_leaf=20", "train.tracking_uri=sqlite:////dev/null/none.db"]  # fmt: skip
 ON_SPARK = ["engine=spark", "engine.memory_limit=1GB", "engine.shuffle_partitions=2"]
 WORLD = [

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import pandas as pd
 
 from churn.learning import splits
+from churn.learning.splits import Split
 
 LAST = date(2026, 1, 5)
 
@@ -13,9 +14,16 @@ def every(n: int, step_days: int = 14) -> list[date]:
     return [LAST - timedelta(days=step_days * k) for k in range(n)]
 
 
+def rolling(
+    snapshots: list[date], *, n_origins: int = 1, n_test: int = 2, gap_days: int = 0
+) -> list[Split]:
+    return splits.rolling(
+        snapshots, n_origins=n_origins, n_test=n_test, gap_days=gap_days, horizon_days=28
+    )
+
+
 def test_a_training_label_window_ends_on_or_before_the_first_test_snapshot() -> None:
-    split = splits.latest(every(12), n_test=2, gap_days=0, horizon_days=28)
-    assert split is not None
+    (split,) = rolling(every(12))
     assert split.test == (date(2025, 12, 22), LAST)
     # 28 days before the first test snapshot is in, one step later is out
     assert split.train[-1] == date(2025, 11, 24)
@@ -23,32 +31,26 @@ def test_a_training_label_window_ends_on_or_before_the_first_test_snapshot() -> 
 
 
 def test_the_gap_widens_the_embargo() -> None:
-    split = splits.latest(every(12), n_test=2, gap_days=1, horizon_days=28)
-    assert split is not None
-    assert split.train[-1] == date(2025, 11, 10)
+    assert rolling(every(12), gap_days=1)[0].train[-1] == date(2025, 11, 10)
 
 
 def test_a_short_log_gives_one_test_snapshot_back() -> None:
-    split = splits.latest(every(4), n_test=2, gap_days=0, horizon_days=28)
-    assert split is not None
+    (split,) = rolling(every(4))
     assert split.test == (LAST,)
     assert split.train == (date(2025, 11, 24), date(2025, 12, 8))
 
 
 def test_one_training_snapshot_is_better_than_none() -> None:
-    split = splits.latest(every(3), n_test=2, gap_days=0, horizon_days=28)
-    assert split is not None
+    (split,) = rolling(every(3), n_origins=4)
     assert (len(split.train), len(split.test)) == (1, 1)
 
 
 def test_too_short_a_log_has_no_split() -> None:
-    assert splits.latest(every(2), n_test=2, gap_days=0, horizon_days=28) is None
-    assert splits.latest([], n_test=2, gap_days=0, horizon_days=28) is None
+    assert rolling(every(2)) == rolling([]) == rolling(every(12), n_origins=0) == []
 
 
 def test_the_order_and_repetition_of_snapshots_do_not_matter() -> None:
-    forward = splits.latest(sorted(every(12)), n_test=2, gap_days=0, horizon_days=28)
-    assert forward == splits.latest(every(12) * 2, n_test=2, gap_days=0, horizon_days=28)
+    assert rolling(sorted(every(12)), n_origins=4) == rolling(every(12) * 2, n_origins=4)
 
 
 def test_a_customers_fold_hangs_on_id_and_seed_alone() -> None:

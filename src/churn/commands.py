@@ -9,6 +9,7 @@ COMMANDS = {
     "define": "candidates for churn by inactivity: who comes back, base rate, a recommendation",
     "features": "builds the panel for training and for `as_of`",
     "train": "baselines and models, calibration, MLflow run, registers a challenger",
+    "backtest": "rolling origins: honest figures for a configuration, beside all baselines",
     "promote": "moves the champion to the challenger, or says why not",
     "score": "calibrated risk of every active customer",
     "explain": "reasons for who is listed (or customer=ID) and global importance",

@@ -77,10 +77,12 @@ def replay(settings: Settings) -> None:
     with held(settings.place, doing="replay"):
         place = _replay_place(settings)
         own_store = dataclasses.replace(settings.train, tracking_uri="")
+        # figures for the card alone: nothing is promoted here
+        once = dataclasses.replace(settings.backtest, origins=1, rebuild_rows=0)
         for number, as_of in enumerate(weeks):
             dated = dataclasses.replace(
                 _kept_local(settings), workspace=str(place), as_of=as_of.isoformat(),
-                train=own_store,
+                train=own_store, backtest=once,
             )  # fmt: skip
             log.info("== week %d of %d: %s", number + 1, len(weeks), as_of)
             if number % settings.replay.refit_weeks == 0:

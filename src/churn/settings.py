@@ -221,7 +221,7 @@ class TrainSettings:
         _one_of("train.model", self.model, ["blend", "lightgbm", "logistic"])
         _between("train.snapshots", self.snapshots, 1, 200)
         _between("train.step_days", self.step_days, 1, 365)
-        _between("train.n_test_snapshots", self.n_test_snapshots, 0, 100)
+        _between("train.n_test_snapshots", self.n_test_snapshots, 1, 100)
         _between("train.n_calibration_snapshots", self.n_calibration_snapshots, 1, 200)
         _between("train.n_folds", self.n_folds, 2, 20)
         _between("train.list_share", self.list_share, 1e-6, 1)
@@ -232,9 +232,41 @@ class TrainSettings:
 
 @dataclass
 class PromoteSettings:
-    """`back=true` returns to the previous champion."""
+    """`back=true` returns to the previous champion; `allowed` are features that a person has looked
+    at, which may carry more than 60 % of what moves the scores."""
 
     back: bool = False
+    allowed: list[str] = field(default_factory=list)
+
+
+@dataclass
+class BacktestSettings:
+    """Rolling origins: `origins` of them, `step_days` apart, each judged on `test_snapshots`
+    snapshots every `test_step_days` from the origin on.
+
+    Intervals come from `draws` of customers. `audit` names attributes of customers: who gets help.
+    A group with fewer than `min_churned` churned, or staying, rows is not judged. `churn train`
+    builds a panel for each origin where its own has at most `rebuild_rows` rows to learn from, else
+    its origins lie inside the one panel it has.
+    """
+
+    origins: int = 4
+    step_days: int = 28
+    test_snapshots: int = 4
+    test_step_days: int = 7
+    draws: int = 400
+    min_churned: int = 20
+    audit: list[str] = field(default_factory=list)
+    rebuild_rows: int = 100_000
+
+    def __post_init__(self) -> None:
+        _between("backtest.rebuild_rows", self.rebuild_rows, 0, 1e12)
+        _between("backtest.origins", self.origins, 0, 100)
+        _between("backtest.step_days", self.step_days, 1, 3650)
+        _between("backtest.test_snapshots", self.test_snapshots, 1, 100)
+        _between("backtest.test_step_days", self.test_step_days, 1, 365)
+        _between("backtest.draws", self.draws, 100, 10_000)
+        _between("backtest.min_churned", self.min_churned, 2, 1_000_000)
 
 
 @dataclass
@@ -313,6 +345,7 @@ class Settings:
     rollup: RollupSettings = field(default_factory=RollupSettings)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    backtest: BacktestSettings = field(default_factory=BacktestSettings)
     promote: PromoteSettings = field(default_factory=PromoteSettings)
     define: DefineSettings = field(default_factory=DefineSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)

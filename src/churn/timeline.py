@@ -99,6 +99,28 @@ def training_snapshots(
     return [last - timedelta(days=step_days * k) for k in reversed(range(n_snapshots))]
 
 
+def origins(
+    as_of: date,
+    *,
+    gap_days: int,
+    horizon_days: int,
+    n_origins: int,
+    step_days: int,
+    n_tests: int,
+    test_step_days: int,
+) -> list[tuple[date, list[date]]]:
+    """Days on which a model might have been trained, oldest first, each with its test snapshots.
+
+    The first test snapshot is the origin itself, the others follow every `test_step_days`. The last
+    test snapshot of the last origin is the latest that is mature at `as_of`.
+    """
+    latest = as_of - timedelta(days=gap_days + horizon_days + test_step_days * (n_tests - 1))
+    days = [latest - timedelta(days=step_days * k) for k in reversed(range(n_origins))]
+    return [
+        (day, [day + timedelta(days=test_step_days * k) for k in range(n_tests)]) for day in days
+    ]
+
+
 def as_of_dates(first: date, last: date, *, step_days: int = 7) -> list[date]:
     """Every `step_days` from `first` on, `last` included when it falls on a step."""
     n_steps = (last - first).days // step_days

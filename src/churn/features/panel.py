@@ -100,6 +100,23 @@ def vocabulary(
     )
 
 
+def seen_lately(as_of: date, *, n_days: int) -> exp.Expr:
+    """Customers with an event in the `n_days` before `as_of` that was known then (`customer_id`)."""
+    first = _date(as_of - timedelta(days=n_days))
+    return _sql(f"""
+        SELECT DISTINCT customer_id FROM daily
+        WHERE day >= {first} AND day < {_date(as_of)} AND first_known_on <= {_date(as_of)}
+        ORDER BY customer_id
+    """)
+
+
+def only_probed(table: str) -> exp.Expr:
+    """The rows of a table whose customer is in `probed`, every column."""
+    return _sql(
+        f"SELECT t.* FROM {table} AS t WHERE customer_id IN (SELECT customer_id FROM probed)"
+    )
+
+
 def usable_snapshots(
     snapshots: Sequence[date], *, first_day: date, min_history_days: int
 ) -> list[date]:
@@ -214,6 +231,43 @@ def churn_rates(plan: Plan) -> exp.Expr:
         SELECT snapshot, COUNT(*) AS n_active, CAST(SUM(label) AS BIGINT) AS n_churned
         FROM ({rows}) AS rows WHERE label_mature GROUP BY snapshot ORDER BY snapshot
     """)
+
+
+def departures(plan: Plan) -> exp.Expr:
+    """When those who churned left: snapshot, customer_id, churned_on, one row each.
+
+    `cancellation`: the day the subscription ended. `inactivity`: the day on which the customer
+    no longer counted as active, `active_days` after the last qualifying event before the label
+    window. As known when labels are known; who did not churn may have a row too.
+    """
+    reach = plan.definition.active_days
+    ctes = {
+        "snapshot": _snapshots(plan),
+        "moment": "SELECT snapshot, known_before FROM snapshot",
+        "versions": labels.subscription_versions(
+            known="m.known_before", seen="m.snapshot", columns="m.snapshot"
+        ),
+        "subscribed": labels.subscribed(),
+        "settled": _settled(plan),
+        "label_days": _label_days(
+            replace(plan, snapshots=[min(plan.snapshots) - timedelta(reach)])
+        ),
+    }
+    if plan.definition.name == "cancellation":
+        body = """
+            SELECT held.snapshot, held.customer_id, MAX(settled.end_date) AS churned_on
+            FROM subscribed AS held JOIN settled ON settled.customer_id = held.customer_id
+                AND settled.start_date = held.start_date
+            WHERE settled.end_date IS NOT NULL GROUP BY held.snapshot, held.customer_id
+        """
+    else:
+        body = f"""
+            SELECT s.snapshot, d.customer_id, MAX(d.day) + {reach} AS churned_on
+            FROM label_days AS d JOIN snapshot AS s ON d.day < s.label_first
+            WHERE d.n_qualifying > 0 GROUP BY s.snapshot, d.customer_id
+        """
+    named = ", ".join(f"{name} AS ({sql})" for name, sql in ctes.items())
+    return _sql(f"WITH {named} {body} ORDER BY snapshot, customer_id")
 
 
 def _snapshots(plan: Plan) -> str:

@@ -90,6 +90,11 @@ def load(place: Path, alias: str = "champion") -> Bundle:
             expected="a trained model" if alias == "challenger" else "a promoted model",
             next_step="run `churn train`" + ("" if alias == "challenger" else ", `churn promote`"),
         )
+    return opened(place, entry)
+
+
+def opened(place: Path, entry: Mapping[str, Any]) -> Bundle:
+    """The model of a pointer, checked as in `load`."""
     folder = place / "models" / str(entry["version"])
     for name in {BOOSTER, SPEC, *entry["sha256"]}:
         _verify(folder / name, entry["sha256"].get(name))
@@ -98,7 +103,7 @@ def load(place: Path, alias: str = "champion") -> Bundle:
         if name.startswith("record."):
             spec |= tables.read_json(folder / name)
     model = models.from_spec((folder / BOOSTER).read_text(), spec["model"])
-    return Bundle(model, spec, entry)
+    return Bundle(model, spec, dict(entry))
 
 
 def pointer(place: Path, alias: str) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from churn.errors import ConfigurationError
 from churn.features.labels import Definition
 from churn.io import bundle, scorecard, story, tables
 from churn.io.workspace import Workspace
-from churn.learning import trial
+from churn.learning import backtest
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Handle:
 
     def churn_rates(self) -> pd.DataFrame:
         """One row per snapshot with known outcome: n_customers, n_churned, share_churned."""
-        by_snapshot = trial.mature(self.panel()).groupby("snapshot")["label"]
+        by_snapshot = backtest.mature(self.panel()).groupby("snapshot")["label"]
         counts = {"n_customers": by_snapshot.count(), "n_churned": by_snapshot.sum().astype(int)}
         found = pd.DataFrame({**counts, "share_churned": by_snapshot.mean()})
         return found.set_axis(pd.DatetimeIndex(found.index, name="snapshot"))

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from churn.features.definitions import Feature
-from churn.learning import baselines, metrics, shapley, trial
+from churn.learning import backtest, baselines, metrics, shapley
+from churn.learning.backtest import Backtest
 from churn.learning.models import Model
-from churn.learning.trial import Trial
 
 Array = np.ndarray[Any, Any]
 
@@ -38,7 +38,7 @@ N_EXPLAINED = 2000
 def of_training(
     panel: pd.DataFrame,
     model: Model,
-    judged: Trial | None,
+    judged: Backtest | None,
     *,
     features: Sequence[Feature],
     list_share: float,
@@ -54,8 +54,8 @@ def of_training(
         "feature_families.png": families(shapley.by_family(explained, features).abs().mean())
     }
     if judged is not None:
-        label = judged.test["label"].to_numpy(dtype=float)
-        shown = [name for name in (trial.MODEL, "longest_silent") if name in judged.scores]
+        label = judged.rows["label"].to_numpy(dtype=float)
+        shown = [name for name in (backtest.MODEL, "longest_silent") if name in judged.scores]
         scores = {baselines.TITLES[name]: judged.scores[name] for name in shown}
         pictures["calibration.png"] = calibration(label, judged.risk)
         pictures["gain.png"] = gain(label, scores, list_share=list_share)

@@ -15,18 +15,21 @@ import pandas as pd
 
 from churn.io import tables
 from churn.learning import baselines, metrics
-from churn.learning.trial import Trial
+from churn.learning.backtest import Backtest
 
 METRICS, GAIN, CALIBRATION = "metrics", "plots/gain.csv", "plots/calibration.csv"
+
+CONTESTANTS = {name: title for name, title in baselines.TITLES.items() if name != "champion"}
+"""DVC wants every file every time, and a champion is not always there."""
 
 GRID = np.unique(np.concatenate([np.linspace(0, 0.1, 51), np.linspace(0, 1, 101)]).round(4))
 """Shares contacted at which the gain is written: fine where the list ends."""
 
 
-def write(place: Path, record: Mapping[str, Any], judged: Trial | None) -> None:
+def write(place: Path, record: Mapping[str, Any], judged: Backtest | None) -> None:
     """Write the files under `place`; they are empty when nothing could be judged."""
     figures = record["test"]["figures"] if record["test"] else {}
-    for name in baselines.TITLES:
+    for name in CONTESTANTS:
         tables.write_json(place / METRICS / f"{name}.json", figures.get(name, {}))
     for name, frame in ((GAIN, _gain(judged)), (CALIBRATION, _calibration(judged))):
         content = frame.round(6).to_csv(index=False, lineterminator="\n")
@@ -37,24 +40,24 @@ def read(place: Path) -> pd.DataFrame:
     """One row per contestant, one column per figure; empty when nothing could be judged."""
     found = {
         title: tables.read_json(place / METRICS / f"{name}.json")
-        for name, title in baselines.TITLES.items()
+        for name, title in CONTESTANTS.items()
     }
     return pd.DataFrame({title: figures for title, figures in found.items() if figures}).T
 
 
-def _gain(judged: Trial | None) -> pd.DataFrame:
+def _gain(judged: Backtest | None) -> pd.DataFrame:
     if judged is None:
         return pd.DataFrame(columns=["contacted", "model", "at_random"])
-    label = judged.test["label"].to_numpy(dtype=float)
+    label = judged.rows["label"].to_numpy(dtype=float)
     caught = {
         name: np.interp(GRID, *metrics.gain(label, score)) for name, score in judged.scores.items()
     }
     return pd.DataFrame({"contacted": GRID, **caught, "at_random": GRID})
 
 
-def _calibration(judged: Trial | None) -> pd.DataFrame:
+def _calibration(judged: Backtest | None) -> pd.DataFrame:
     if judged is None:
         return pd.DataFrame(columns=["predicted", "observed", "ideal", "n_rows"])
-    label, n = judged.test["label"].to_numpy(dtype=float), len(judged.test)
+    label, n = judged.rows["label"].to_numpy(dtype=float), len(judged.rows)
     bins = metrics.calibration_bins(label, judged.risk, n_bins=min(10, max(2, n // 50)))
     return bins.assign(ideal=bins["predicted"])

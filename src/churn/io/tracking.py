@@ -35,6 +35,9 @@ REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn")
 """What a served model needs beside this package, which is not listed: a package of the same name
 on a public index would be installed in its place."""
 
+TAG_LENGTH = 7900
+"""MLflow cuts longer tags without a word."""
+
 SERVED = '''"""The served model: a calibrated risk for each row, read from text and JSON."""
 
 import json
@@ -110,6 +113,30 @@ def record(where: Store, run: Run) -> dict[str, str]:
     return _or_warn(lambda: _record(where, run), {}, "this training and its model")
 
 
+def note(
+    where: Store,
+    *,
+    name: str,
+    parameters: Mapping[str, Any],
+    figures: Mapping[str, float],
+    description: str,
+    files: Mapping[str, bytes],
+) -> None:
+    """Log a run without a model; a warning says what was not recorded when the store is down."""
+
+    def log() -> None:
+        client = _client(where)
+        import mlflow
+
+        with mlflow.start_run(experiment_id=_experiment(client, where), run_name=name):
+            mlflow.set_tag("mlflow.note.content", _note_of(description))
+            mlflow.log_params({k: str(v)[:499] for k, v in _flat(parameters).items()})
+            mlflow.log_metrics(dict(figures))
+            _log_files(files)
+
+    _or_warn(log, None, f"this {name}")
+
+
 def promote(where: Store, *, to_champion: str, to_previous: str | None) -> bool:
     """Move the aliases `champion` and `previous` to registered versions; False if it failed.
 
@@ -130,18 +157,34 @@ def _record(where: Store, run: Run) -> dict[str, str]:
     client = _client(where)
     import mlflow
 
-    about = {"model_version": run.version, "mlflow.note.content": run.description}
+    about = {"model_version": run.version, "mlflow.note.content": _note_of(run.description)}
     with mlflow.start_run(experiment_id=_experiment(client, where), run_name="train") as active:
         mlflow.set_tags({**run.tags, **about})
         mlflow.log_params({key: str(value)[:499] for key, value in _flat(run.parameters).items()})
         mlflow.log_metrics(dict(run.figures))
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in run.files.items():
-                (Path(folder) / name).write_bytes(content)
-            mlflow.log_artifacts(folder)
+        _log_files(run.files)
         number = _register(client, run)
     client.set_registered_model_alias(REGISTERED, "challenger", number)
     return {"mlflow_run_id": active.info.run_id, "mlflow_model_version": number}
+
+
+def _note_of(description: str) -> str:
+    """As many whole paragraphs as a tag holds; the rest stands in the files of the run."""
+    kept = ""
+    for part in description.split("\n\n"):
+        if len(kept) + len(part) > TAG_LENGTH:
+            break
+        kept += f"{part}\n\n"
+    return kept
+
+
+def _log_files(files: Mapping[str, bytes]) -> None:
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        mlflow.log_artifacts(folder)
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

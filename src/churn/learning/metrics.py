@@ -16,10 +16,13 @@ UNITS = {
     "precision_at_list": "share of the customers on the list who churned",
     "recall_at_list": "share of the churned who were on the list",
     "f1_at_list": "harmonic mean of precision and recall at the list",
+    "lift_at_list": "precision at the list / share of all customers who churned",
     "accuracy_at_half": "share of rows on the right side of risk .5",
     "roc_auc": "probability that a churned customer ranks above a staying one",
     "log_loss": "nats per customer and snapshot; lower is better",
+    "log_loss_skill": "1 - log loss / that of giving everyone the base rate; 0 = no better",
     "calibration_ratio": "mean predicted risk / observed churn rate",
+    "calibration_slope": "1 = spread as it should be; below 1 the risks are too extreme",
     "base_rate": "share of rows that churned",
     "n_rows": "test rows: customers summed over test snapshots",
     "n_churned": "test rows that churned",
@@ -49,6 +52,9 @@ def evaluate(
     if 0 < churned.sum() < len(churned):
         figures["average_precision"] = float(average_precision_score(churned, score))
         figures["roc_auc"] = float(roc_auc_score(churned, score))
+        figures["lift_at_list"] = figures["precision_at_list"] / figures["base_rate"]
+        figures["log_loss_skill"] = 1 - figures["log_loss"] / entropy(figures["base_rate"])
+        figures["calibration_slope"] = calibration_slope(churned, probability)
     if churned.sum() > 0:
         figures["calibration_ratio"] = float(probability.mean() / churned.mean())
     return figures
@@ -58,6 +64,26 @@ def log_loss(label: Array, risk: Array) -> float:
     """Mean of -log of the probability given to what happened, in nats per row."""
     p = np.clip(risk, 1e-15, 1 - 1e-15)
     return float(-np.mean(label * np.log(p) + (1 - label) * np.log1p(-p)))
+
+
+def calibration_slope(label: Array, risk: Array) -> float:
+    """The weight of the risk's log-odds in a logistic regression of the label on them (Cox 1958).
+
+    0 where all risks are equal: they say nothing.
+    """
+    p = np.clip(risk, 1e-9, 1 - 1e-9)
+    design = np.column_stack([np.ones(len(p)), np.log(p / (1 - p))])
+    beta = np.array([0.0, 1.0])
+    if np.ptp(design[:, 1]) < 1e-9:
+        return 0.0
+    for _ in range(50):
+        fitted = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
+        hessian = (design * (fitted * (1 - fitted))[:, None]).T @ design + 1e-9 * np.eye(2)
+        step = np.clip(np.linalg.solve(hessian, design.T @ (label - fitted)), -1, 1)
+        beta = beta + step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(beta[1])
 
 
 def entropy(base_rate: float) -> float:

@@ -35,10 +35,14 @@ def by_family(contributions: pd.DataFrame, features: Sequence[Feature]) -> pd.Da
     """Contributions summed within each family of features: rows × families, without `base`.
 
     Correlated features share what they know at random; their sum is what is stable. Families
-    stand in the order of their first feature.
+    stand in the order of their first feature; one that the model does not look at is 0.
     """
     families = list(dict.fromkeys(f.family for f in features))
-    members = {family: [f.name for f in features if f.family == family] for family in families}
+    known = set(contributions.columns)
+    members = {
+        family: [f.name for f in features if f.family == family and f.name in known]
+        for family in families
+    }
     return pd.DataFrame({family: contributions[members[family]].sum(axis=1) for family in families})
 
 

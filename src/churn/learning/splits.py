@@ -14,7 +14,7 @@ from churn.timeline import label_window
 Array = np.ndarray[Any, Any]
 
 MIN_TRAIN_SNAPSHOTS = 2
-"""With fewer snapshots left to learn from, one test snapshot is given back to training."""
+"""With fewer snapshots left to learn from, an origin is not worth judging."""
 
 
 @dataclass(frozen=True)
@@ -25,26 +25,33 @@ class Split:
     test: tuple[date, ...]
 
 
-def latest(
-    snapshots: Sequence[date], *, n_test: int, gap_days: int, horizon_days: int
-) -> Split | None:
-    """Judge on the latest `n_test` of the mature `snapshots`, learn from those known by then.
+def rolling(
+    snapshots: Sequence[date], *, n_origins: int, n_test: int, gap_days: int, horizon_days: int
+) -> list[Split]:
+    """Up to `n_origins` splits of the mature `snapshots`, oldest first, none judging a row twice.
 
-    A training snapshot's label window ends on or before the first test snapshot (an embargo of
-    gap + horizon): what was not yet known on that day teaches nothing. When fewer than two
-    training snapshots remain, one test snapshot has to do; when none remains, there is no split.
+    Each is judged on `n_test` snapshots in a row and learns from those known at the first of them:
+    label windows end on or before it (an embargo of gap + horizon). Where `n_test` leaves fewer
+    origins than a smaller number would, the smaller one is taken. One training snapshot is enough
+    only when there is no origin with two; with none there is no split.
     """
     ordered = sorted(set(snapshots))
-    for n in sorted({n_test, 1}, reverse=True):
-        test = ordered[-n:]
-        train = [
-            s
-            for s in ordered
-            if label_window(s, gap_days=gap_days, horizon_days=horizon_days).before <= test[0]
-        ]
-        if len(train) >= MIN_TRAIN_SNAPSHOTS or (n == 1 and train):
-            return Split(tuple(train), tuple(test))
-    return None
+
+    def found(n: int, n_train: int) -> list[Split]:
+        tests = [ordered[len(ordered) - n * k :][:n] for k in range(1, n_origins + 1)]
+        splits = [_known_before(ordered, t, gap_days, horizon_days) for t in tests if len(t) == n]
+        return [split for split in splits if len(split.train) >= n_train]
+
+    several = [found(n, MIN_TRAIN_SNAPSHOTS) for n in range(n_test, 0, -1)]
+    best = max(several, key=len, default=[]) or found(1, 1)[:1]
+    return sorted(best, key=lambda split: split.test)
+
+
+def _known_before(
+    ordered: Sequence[date], test: Sequence[date], gap_days: int, horizon_days: int
+) -> Split:
+    windows = {s: label_window(s, gap_days=gap_days, horizon_days=horizon_days) for s in ordered}
+    return Split(tuple(s for s in ordered if windows[s].before <= test[0]), tuple(test))
 
 
 def days(snapshots: pd.Series) -> pd.Series:

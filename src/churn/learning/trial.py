@@ -1,79 +1,116 @@
-"""A recipe on trial: fitted on early snapshots, judged on the latest, beside its rivals."""
+"""What a training leaves behind: its figures beside those of its rivals, and evidence for the gate."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
-from churn.learning import baselines, metrics, models, splits
-from churn.learning.models import Array, Model, Recipe
-from churn.learning.splits import Split
+from churn.learning import backtest, baselines, gate, intervals, reach, splits
+from churn.learning.backtest import MODEL, Backtest, Contestants, Origin
+from churn.learning.models import Model, Recipe
 
-MODEL = "model"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Figures by name of the contestant (`model` and the baselines), all on the rows of `test`.
-
-    `test` is snapshot, customer_id and label of the test rows; `risk` is the model's on them and
-    `scores` are what each contestant ranks them by.
-    """
-
-    split: Split
-    figures: dict[str, dict[str, float]]
-    test: pd.DataFrame
-    risk: Array
-    scores: dict[str, Array]
+SHOWN = ("average_precision", "lift_at_list", "roc_auc", "log_loss_skill", "calibration_ratio")
+"""The figures whose intervals are kept with a model."""
 
 
 def run(
     rows: pd.DataFrame,
-    split: Split | None,
     *,
+    definition: Definition,
     features: Sequence[Feature],
-    recipe: Recipe,
+    contestants: Contestants,
+    n_origins: int,
+    n_test: int,
     list_share: float,
-) -> Trial | None:
-    """Fit on the snapshots of `split.train`, judge on those of `split.test`.
+) -> Backtest | None:
+    """Rolling origins inside the mature `rows` of one panel.
 
-    The whole recipe is judged, calibration included. None when there is no split or its training
-    rows hold too few outcomes: then there are no honest figures.
+    None when no origin leaves enough to learn from: then there are no honest figures. What an
+    origin here knows too much, and why that is small: docs/decisions/009-backtest.md.
     """
-    if split is None:
+    origins = _origins(rows, definition, features, n_origins=n_origins, n_test=n_test)
+    return backtest.run(origins, contestants=contestants, list_share=list_share)
+
+
+def evidence(
+    found: Backtest | None,
+    model: Model,
+    rows: pd.DataFrame,
+    *,
+    contestants: Contestants,
+    draws: int,
+    seed: int,
+) -> dict[str, Any] | None:
+    """What the gate judges, as JSON types; None where nothing could be judged.
+
+    Labels are shuffled at the first origin, which has the fewest rows to fit; contributions are
+    those of the registered `model` on the latest rows.
+    """
+    if found is None:
         return None
-    train, test = at(rows, split.train), at(rows, split.test)
-    train = train.drop(columns=list(models.TIMES), errors="ignore")  # known later than the split
-    if min(train["label"].sum(), (1 - train["label"]).sum()) < models.MIN_CHURNED:
-        return None
-    rivals = baselines.fit_all(train, features=features, recipe=recipe)
-    risk = models.predict(models.fit(train, features=features, recipe=recipe), test)
-    scores = {MODEL: risk, **{name: rival.score(test) for name, rival in rivals.items()}}
-    risks = {MODEL: risk, **{name: rival.risk(test) for name, rival in rivals.items()}}
-    figures = {
-        name: metrics.evaluate(
-            test["label"].to_numpy(dtype=float),
-            scores[name],
-            snapshot=test["snapshot"],
-            list_share=list_share,
-            risk=risks[name],
-        )
-        for name in scores
+    by_name = backtest.drawn(found, n=draws, seed=seed)
+    pooled = found.figures[MODEL]
+    latest = rows[rows["snapshot"] == rows["snapshot"].max()]
+    return {
+        "n_origins": len(found.origins),
+        "n_rows": pooled["n_rows"],
+        "n_churned": pooled["n_churned"],
+        "log_loss_skill": pooled.get("log_loss_skill"),
+        "calibration_ratio": pooled.get("calibration_ratio"),
+        "intervals": {
+            name: {key: intervals.interval(values[key]) for key in SHOWN}
+            for name, values in by_name.items()
+        },
+        "differences": backtest.differences(by_name),
+        "champion": against_champion(found),
+        "shuffled": backtest.shuffled(found.first, contestants=contestants, seed=seed),
+        "largest": backtest.largest_share(model, latest),
     }
-    return Trial(split, figures, test[["snapshot", "customer_id", "label"]], risk, scores)
+
+
+def against_champion(found: Backtest) -> dict[str, Any] | None:
+    """Average precision minus the champion's, pooled and by origin (where both have one)."""
+    if "champion" not in found.scores:
+        return None
+    key = "average_precision"
+    mine, its = found.figures[MODEL], found.figures["champion"]
+    by_origin = [
+        one[MODEL][key] - one["champion"][key]
+        for one in found.by_origin.values()
+        if key in one[MODEL] and key in one["champion"]
+    ]
+    return {
+        key: its.get(key, 0.0),
+        "difference": mine.get(key, 0.0) - its.get(key, 0.0),
+        "by_origin": by_origin,
+    }
+
+
+def best_rule(found: Backtest | None, names: Sequence[str]) -> str | None:
+    """The rule of `names` with the highest average precision; the first one where none was judged."""
+    if not names:
+        return None
+    figures = found.figures if found is not None else {}
+    return max(names, key=lambda name: figures.get(name, {}).get("average_precision", 0.0))
 
 
 def record(
-    rows: pd.DataFrame, model: Model, judged: Trial | None, *, recipe: Recipe
+    rows: pd.DataFrame,
+    model: Model,
+    found: Backtest | None,
+    *,
+    recipe: Recipe,
+    evidence: Mapping[str, Any] | None = None,
+    churned_on: pd.DataFrame | None = None,
+    min_churned: int = 20,
 ) -> dict[str, Any]:
     """What is worth knowing about a training on `rows`, as JSON types.
 
-    `test` is None without figures. Threads are left out: they change no figure, and a record
-    should not know its machine.
+    `test` is None without figures; `churned_on` as in `reach.lead_time`. Threads are left out:
+    they change no figure, and a record should not know its machine.
     """
     return {
         "training_snapshots": [str(s) for s in sorted(rows["snapshot"].unique())],
@@ -84,12 +121,8 @@ def record(
         "n_features": len(model.columns),
         "recipe": {key: value for key, value in asdict(recipe).items() if key != "threads"},
         "calibration": asdict(model.calibration),
-        "test": judged
-        and {
-            "snapshots": [str(s) for s in judged.split.test],
-            "training_snapshots": [str(s) for s in judged.split.train],
-            "figures": judged.figures,
-        },
+        "evidence": evidence,
+        "test": None if found is None else _tested(found, churned_on, min_churned=min_churned),
     }
 
 
@@ -107,24 +140,95 @@ def figures(record: Mapping[str, Any]) -> dict[str, float]:
     flat = {
         f"{name}.{key}": value for name, found in by_name.items() for key, value in found.items()
     }
+    evidence = record.get("evidence") or {}
+    for rival, found in evidence.get("differences", {}).items():
+        low = found["average_precision"]["low"]
+        if low is not None:
+            flat[f"model_minus_{rival}.average_precision_low"] = low
     return {**flat, "train.base_rate": record["base_rate"], "train.n_rows": record["n_rows"]}
 
 
-def latest_split(rows: pd.DataFrame, *, definition: Definition, n_test: int) -> Split | None:
-    """The split that judges on the latest snapshots of `rows` (see `splits.latest`)."""
-    return splits.latest(
+def summary(
+    found: Backtest, churned_on: pd.DataFrame, *, draws: int, seed: int, min_churned: int
+) -> dict[str, Any]:
+    """Everything there is to say, as JSON types; `churned_on` as in `reach.lead_time`.
+
+    `gate` holds those rules that figures alone can decide, for the model and every guest.
+    """
+    by_name = backtest.drawn(found, n=draws, seed=seed)
+    candidates = [MODEL, *(name for name in found.scores if name not in baselines.TITLES)]
+    minus = {name: backtest.differences(by_name, of=name) for name in candidates}
+    return {
+        "list_share": found.list_share,
+        "origins": _origins_told(found),
+        "figures": found.figures,
+        "intervals": {
+            name: {key: intervals.interval(values) for key, values in each.items()}
+            for name, each in by_name.items()
+        },
+        "differences": minus[MODEL],
+        "spread": backtest.spread(found),
+        "turnover": {name: reach.turnover(found, name=name) for name in found.scores},
+        "lead_time": {name: reach.lead_time(found, churned_on, name=name) for name in found.scores},
+        "groups": reach.groups(found, min_churned=min_churned),
+        "gate": {
+            name: [asdict(v) for v in gate.on_figures(found.figures[name], minus[name])]
+            for name in candidates
+        },
+        "left_out": dict(found.left_out),
+    }
+
+
+def predictions(found: Backtest) -> pd.DataFrame:
+    """Every contestant's score and risk by origin, snapshot and customer."""
+    columns = {f"score_{name}": values for name, values in found.scores.items()}
+    columns |= {f"risk_{name}": values for name, values in found.risks.items()}
+    rows = found.rows[["origin", "snapshot", "customer_id", "label"]]
+    return pd.concat([rows, pd.DataFrame(columns)], axis=1)
+
+
+def _tested(
+    found: Backtest, churned_on: pd.DataFrame | None, *, min_churned: int
+) -> dict[str, Any]:
+    return {
+        "lead_time": None if churned_on is None else reach.lead_time(found, churned_on),
+        "snapshots": [str(s) for one in found.origins for s in one.test_snapshots],
+        "origins": _origins_told(found),
+        "figures": found.figures,
+        "spread": backtest.spread(found),
+        "groups": reach.groups(found, min_churned=min_churned),
+        "turnover": reach.turnover(found),
+    }
+
+
+def _origins(
+    rows: pd.DataFrame,
+    definition: Definition,
+    features: Sequence[Feature],
+    *,
+    n_origins: int,
+    n_test: int,
+) -> list[Origin]:
+    split = splits.rolling(
         list(rows["snapshot"].unique()),
+        n_origins=n_origins,
         n_test=n_test,
         gap_days=definition.gap_days,
         horizon_days=definition.horizon_days,
     )
+    made = backtest.from_panel(rows, split, features=features)
+    return [Origin(o.at, o.train, reach.grouped(o.test, o.train), o.features) for o in made]
 
 
-def mature(panel: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `panel` whose outcome is known, snapshots as dates, in the panel's order."""
-    rows = panel[panel["label_mature"].astype(bool) & panel["label"].notna()]
-    return rows.assign(snapshot=splits.days(rows["snapshot"])).reset_index(drop=True)
-
-
-def at(rows: pd.DataFrame, snapshots: Sequence[date]) -> pd.DataFrame:
-    return rows[rows["snapshot"].isin(list(snapshots))].reset_index(drop=True)
+def _origins_told(found: Backtest) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": str(one.at),
+            "training_snapshots": [str(s) for s in one.training_snapshots],
+            "test_snapshots": [str(s) for s in one.test_snapshots],
+            "n_rows": one.n_rows,
+            "n_churned": one.n_churned,
+            "figures": found.by_origin[one.at],
+        }
+        for one in found.origins
+    ]

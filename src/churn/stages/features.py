@@ -3,18 +3,17 @@
 import hashlib
 import json
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from churn.errors import HeldBackError
-from churn.features import beside, definitions, outside, panel, tastes, topics
-from churn.io import panels, sink, tables
-from churn.io.engine import Engine, opened, resources
+from churn.features import panel
+from churn.features.definitions import Feature
+from churn.io import panels, plans, sink, tables
+from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace, weigh
-from churn.settings import Settings, feature_documents
-from churn.timeline import training_snapshots
+from churn.settings import Settings
 
 log = logging.getLogger("churn")
 
@@ -25,26 +24,8 @@ def run(settings: Settings) -> None:
     usage = workspace.usage_facts()
     as_of = settings.as_of_or_last(usage)
     with opened(resources(settings.engine), workspace.usage()) as engine:
-        snapshots = _snapshots(engine, settings, as_of)
-        vocabulary = _vocabulary(engine, settings, as_of, snapshots[0], usage)
-        vocabulary = _with_topics(engine, settings, as_of, vocabulary)
-        vocabulary = _with_tastes(engine, settings, as_of, vocabulary)
-        features = definitions.expand(
-            feature_documents(settings), vocabulary, without=settings.features.without
-        )
-        plan = panel.Plan(
-            snapshots=[*snapshots, as_of],
-            labels_known_on=as_of,
-            lookback_days=settings.features.lookback_days,
-            definition=settings.churn,
-            vocabulary=vocabulary,
-            features=features,
-            all_places=panel.places(usage["event_types"]),
-            arrival=settings.arrival(as_of),
-            has_customer_versions=usage["has_customer_versions"],
-            has_late=usage["has_loaded_at"],
-        )
-        weigh(engine, vocabulary)
+        plan = plans.for_training(engine, settings, as_of, usage)
+        weigh(engine, plan.vocabulary)
         folder = workspace.folder("panel")
         folder.mkdir(parents=True, exist_ok=True)
         with tables.staging(folder) as place:
@@ -55,78 +36,8 @@ def run(settings: Settings) -> None:
                 keep=[],
                 facts=_facts(plan, as_of, settings),
             )
-    _report(folder, features)
+    _report(folder, plan.features)
     sink.send(settings.sink, ["panel"], place=settings.place, as_of=as_of)
-
-
-def _snapshots(engine: Engine, settings: Settings, as_of: date) -> list[date]:
-    """The training snapshots that the log, as known at `as_of`, reaches back for."""
-    wanted = training_snapshots(
-        as_of,
-        gap_days=settings.churn.gap_days,
-        horizon_days=settings.churn.horizon_days,
-        n_snapshots=settings.train.snapshots,
-        step_days=settings.train.step_days,
-    )
-    history = settings.min_history_days()
-    known = engine.table(panel.first_known_day(known_on=as_of)).to_pylist()[0]["day"]
-    first_day = known or as_of
-    snapshots = panel.usable_snapshots(wanted, first_day=first_day, min_history_days=history)
-    if not snapshots:
-        needed = settings.churn.gap_days + settings.churn.horizon_days + history
-        raise HeldBackError(
-            f"the log is too short to learn from at {as_of}",
-            got=f"a log from {first_day} on",
-            expected=f"at least {needed} days before as_of: {history} of history, then the label window",
-            next_step="choose a later as_of, or a shorter churn.horizon_days or churn.active_days",
-        )
-    if len(snapshots) < len(wanted):
-        log.info("the log reaches back for %d of %d snapshots", len(snapshots), len(wanted))
-    return snapshots
-
-
-def _vocabulary(
-    engine: Engine, settings: Settings, as_of: date, first: date, usage: dict[str, Any]
-) -> definitions.Vocabulary:
-    """Event types, roles and what else the log has, chosen from what was known at `as_of`."""
-    cut = settings.arrival(as_of).cut(as_of)
-    places = panel.places(usage["event_types"])
-    asked = panel.inventory(places.values(), known_on=as_of, first=first, known_before=cut)
-    found = panel.vocabulary(
-        engine.table(asked).to_pylist()[0],
-        places,
-        windows=settings.features.windows,
-        n_event_types=settings.features.n_event_types,
-        patterns=settings.features.roles,
-        static=settings.static(usage["attributes"], has_versions=usage["has_customer_versions"]),
-    )
-    names = engine.table(outside.names(known_on=as_of, known_before=cut))["name"].to_pylist()
-    return replace(found, dates=names)
-
-
-def _with_topics(
-    engine: Engine, settings: Settings, as_of: date, known: definitions.Vocabulary
-) -> definitions.Vocabulary:
-    """What the messages speak of, learnt from those known at `as_of` (as event types are)."""
-    if not settings.features.n_topics or "text" in settings.features.without:
-        return known
-    written = engine.table(beside.messages(known_on=as_of)).to_pandas()
-    found = topics.fit(written, n_topics=settings.features.n_topics)
-    if found is None:
-        return known
-    return replace(known, topics=topics.to_spec(found), available=[*known.available, "topics"])
-
-
-def _with_tastes(
-    engine: Engine, settings: Settings, as_of: date, known: definitions.Vocabulary
-) -> definitions.Vocabulary:
-    """The factors of the items, learnt from those known at `as_of`."""
-    asked = settings.features
-    if not asked.n_tastes or "taste" in asked.without or "items" not in known.available:
-        return known
-    had = beside.handled_items(known_on=as_of, lookback_days=asked.lookback_days)
-    found = tastes.fit(engine.table(had).to_pandas(), n_tastes=asked.n_tastes)
-    return known if found is None else replace(known, tastes=tastes.to_spec(found))
 
 
 def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
@@ -145,7 +56,7 @@ def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
     return facts | {"features_version": hashlib.sha256(spelled.encode()).hexdigest()[:12]}
 
 
-def _report(folder: Path, features: list[definitions.Feature]) -> None:
+def _report(folder: Path, features: Sequence[Feature]) -> None:
     asked = ["snapshot", "label", "label_mature"]
     rows = tables.read(folder, made_by="features", columns=asked)
     mature = rows[rows["label_mature"]]

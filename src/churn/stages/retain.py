@@ -21,6 +21,8 @@ from churn.usage import history
 
 log = logging.getLogger("churn")
 
+RULE_BASED = "Rule-based: no model has beaten it yet"
+
 ATTRIBUTES = ("segment", "plan")
 """What the page can be filtered by, where the log has it."""
 
@@ -36,7 +38,7 @@ def run(settings: Settings) -> None:
     rows, reasons = _rows(workspace, ranked, settings, definition, as_of)
     tables.write(workspace.folder("retention"), {as_of.isoformat(): rows}, keep=True)
     made = Listing(
-        title=f"Retention list, {wording.day(as_of)}",
+        title=_title(champion, as_of),
         as_of=as_of,
         facts=_header(ranked, champion, definition),
         notes=_notes(ranked),
@@ -98,8 +100,15 @@ def _header(ranked: pd.DataFrame, champion: Bundle, definition: Definition) -> d
         "Customers scored": f"{len(ranked):,}",
         "Churn means": f"a customer {definition.in_words()}",
         "Usual risk": wording.percent(ranked["risk"].mean()),
-        "Model": champion.version,
+        "Model": f"rule {champion.spec['rule']}" if "rule" in champion.spec else champion.version,
     }
+
+
+def _title(champion: Bundle, as_of: date) -> str:
+    """A list that no model stands behind says so in its first words."""
+    if "rule" in champion.spec:
+        return f"{RULE_BASED} ({wording.day(as_of)})"
+    return f"Retention list, {wording.day(as_of)}"
 
 
 def _notes(ranked: pd.DataFrame) -> list[str]:

@@ -1,7 +1,6 @@
 """`churn score`: the champion's calibrated risk of every active customer at `as_of`."""
 
 import logging
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ import pandas as pd
 from sqlglot import exp
 
 from churn import contracts
-from churn.errors import HeldBackError, InputError, NotArrivedError
-from churn.features import definitions, panel
-from churn.features.labels import Definition
-from churn.io import bundle, scorer, sink, tables
+from churn.errors import HeldBackError, NotArrivedError
+from churn.features import panel
+from churn.io import bundle, plans, scorer, sink, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh
@@ -35,7 +33,7 @@ def run(settings: Settings) -> None:
     _require_arrived(as_of, usage)
     champion = bundle.load(settings.place, "champion")
     with opened(resources(settings.engine), workspace.usage()) as engine:
-        plan = _plan(champion, settings, as_of, usage)
+        plan = plans.plan_of(champion, settings, as_of, usage)
         weigh(engine, plan.vocabulary)
         risks = _kept(engine, champion, panel.statement(plan), workspace.folder("scored"), as_of)
     if not len(risks):
@@ -66,37 +64,6 @@ def _require_arrived(as_of: date, usage: dict[str, Any]) -> None:
             got=f"a log that ends on {last}",
             expected=f"events up to at most {MAX_SILENT_DAYS} days before as_of",
             next_step="retry when the logs have arrived, or leave as_of out",
-        )
-
-
-def _plan(champion: Bundle, settings: Settings, as_of: date, usage: dict[str, Any]) -> panel.Plan:
-    """The champion's own features at `as_of`: its event types and roles, not today's."""
-    facts = champion.spec["panel"]
-    _refuse_lost_attributes(champion, facts["vocabulary"]["static"], usage["attributes"])
-    return panel.Plan(
-        snapshots=[as_of],
-        labels_known_on=as_of,
-        lookback_days=facts["lookback_days"],
-        definition=Definition(**champion.spec["churn"]),
-        vocabulary=definitions.Vocabulary(**facts["vocabulary"]),
-        features=champion.features,
-        all_places=panel.places(usage["event_types"]),
-        arrival=settings.arrival(as_of),
-        has_customer_versions=usage["has_customer_versions"],
-        has_late=usage["has_loaded_at"],
-    )
-
-
-def _refuse_lost_attributes(
-    champion: Bundle, needed: Mapping[str, str], there: Mapping[str, str]
-) -> None:
-    lost = [name for name in needed if name not in there]
-    if lost:
-        raise InputError(
-            f"the customers table has lost what model {champion.version} looks at",
-            got=f"no column {', '.join(lost)}",
-            expected=f"the attributes {', '.join(needed)}",
-            next_step="deliver the customers table whole, or train and promote a model without them",
         )
 
 

@@ -1,63 +1,87 @@
 """`churn train`: panel → baselines, a calibrated model, honest figures, a challenger."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
-from churn.io import bundle, model_card, plots, scorecard, tables, tracking
-from churn.io.engine import available_threads
-from churn.learning import models, trial
-from churn.learning.models import Model, Recipe
+from churn.io import (
+    bundle,
+    guests,
+    model_card,
+    origins,
+    plans,
+    plots,
+    probe,
+    scorecard,
+    tables,
+    tracking,
+)
+from churn.io.bundle import Bundle
+from churn.io.engine import opened, resources
+from churn.io.workspace import Workspace
+from churn.learning import backtest, baselines, gate, models, trial
+from churn.learning.backtest import Backtest
+from churn.learning.models import Model
 from churn.settings import Settings
 
 logger = logging.getLogger("churn")
 
 
-def run(settings: Settings) -> None:
-    """Fit on all mature rows of the panel and register the model as the challenger.
+@dataclass(frozen=True)
+class Taught:
+    """What a training starts from: mature rows of the panel, and what they mean."""
 
-    Raises `HeldBackError` when the panel holds too few outcomes to learn from.
+    rows: pd.DataFrame
+    facts: dict[str, Any]
+    features: list[Feature]
+    definition: Definition
+
+
+def run(settings: Settings) -> None:
+    """Fit on all mature rows of the panel, judge the recipe at rolling origins, register both.
+
+    The model becomes the challenger; the best rule is kept beside it, for when no model passes the
+    gate. Raises `HeldBackError` when the panel holds too few outcomes to learn from.
     """
     place = settings.place
     panel = tables.read(place / "panel", made_by="features")
-    facts = tables.facts(place / "panel", made_by="features")
+    taught = _taught(settings, panel)
+    recipe, champion = plans.recipe_of(settings), plans.champion(settings)
+    takes_part = backtest.contestants(recipe, champion=champion, guests=guests.found())
+    judged, left = _judged(settings, taught, takes_part)
+    model = models.fit(taught.rows, features=taught.features, recipe=recipe)
+    alone = backtest.only_model(recipe)
+    evidence = trial.evidence(
+        judged, model, taught.rows, contestants=alone, draws=settings.backtest.draws,
+        seed=settings.seed,
+    )  # fmt: skip
+    if evidence is not None:
+        evidence |= _seen(settings, model, taught)
+    record = trial.record(
+        taught.rows, model, judged, recipe=recipe, evidence=evidence, churned_on=left,
+        min_churned=settings.backtest.min_churned,
+    )  # fmt: skip
+    entry = _saved(settings, model, taught, record)
+    _keep_rule(settings, taught, judged, record)
+    _tell(settings, entry, model, taught, judged, panel)
+
+
+def _taught(settings: Settings, panel: pd.DataFrame) -> Taught:
+    facts = tables.facts(settings.place / "panel", made_by="features")
     _require_same_question(settings, facts)
-    features = [Feature(**entry) for entry in facts["features"]]
-    definition = Definition(**facts["churn"])
-    _require_known(settings.train.monotone, features)
-    rows = trial.mature(panel)
+    rows = backtest.mature(panel)
     models.check_labels(rows)
-    recipe, list_share = recipe_of(settings), settings.train.list_share
-    judged = trial.run(
-        rows,
-        trial.latest_split(rows, definition=definition, n_test=settings.train.n_test_snapshots),
-        features=features,
-        recipe=recipe,
-        list_share=list_share,
-    )
-    model = models.fit(rows, features=features, recipe=recipe)
-    record = {"as_of": facts["as_of"], **trial.record(rows, model, judged, recipe=recipe)}
-    entry = bundle.save(
-        place,
-        model,
-        features=features,
-        decisive={"churn": facts["churn"], "panel": _without_date(facts)},
-        record=record,
-    )
-    version = entry["version"]
-    card = model_card.text(version, record, churn=facts["churn"])
-    pictures = plots.of_training(panel, model, judged, features=features, list_share=list_share)
-    files = {"model_card.md": card.encode(), **pictures}
-    ids = tracking.record(_store(settings), _tracked(settings, version, record, model, files))
-    bundle.point(place, "challenger", {**entry, **ids})
-    scorecard.write(place, record, judged)
-    _log(entry["version"], record)
+    features = [Feature(**entry) for entry in facts["features"]]
+    _require_known(settings.train.monotone, features)
+    return Taught(rows, facts, features, Definition(**facts["churn"]))
 
 
 def _require_same_question(settings: Settings, facts: dict[str, Any]) -> None:
@@ -87,21 +111,104 @@ def _require_known(monotone: dict[str, int], features: list[Feature]) -> None:
             )
 
 
-def recipe_of(settings: Settings) -> Recipe:
-    """The room's own value object from the settings."""
-    train = settings.train
-    return Recipe(
-        model=train.model,
-        lightgbm=asdict(train.lightgbm),
-        logistic_c=train.logistic_c,
-        n_folds=train.n_folds,
-        n_calibration_snapshots=train.n_calibration_snapshots,
-        seed=settings.seed,
-        threads=settings.engine.threads or available_threads(),
-        horizon_days=settings.churn.horizon_days,
-        half_life_days=train.half_life_days,
-        monotone=train.monotone,
+def _seen(settings: Settings, model: Model, taught: Taught) -> dict[str, Any]:
+    """What only this place can find out: who the champion was, and whether the future shows."""
+    entry = bundle.pointer(settings.place, "champion") or {}
+    spec = {
+        "as_of": taught.facts["as_of"],
+        "churn": taught.facts["churn"],
+        "panel": taught.facts,
+        "features": taught.facts["features"],
+    }
+    return {
+        "against": None if "rule" in entry else entry.get("version"),
+        "unchanged": probe.unchanged(settings, Bundle(model, spec, {})),
+    }
+
+
+def _judged(
+    settings: Settings, taught: Taught, contestants: backtest.Contestants
+) -> tuple[Backtest | None, pd.DataFrame | None]:
+    """The recipe at rolling origins, and when those who churned left (where that is known)."""
+    share = settings.train.list_share
+    if not origins.are_affordable(settings, n_rows=len(taught.rows)):
+        found = trial.run(
+            taught.rows,
+            definition=taught.definition,
+            features=taught.features,
+            contestants=contestants,
+            n_origins=settings.backtest.origins,
+            n_test=settings.train.n_test_snapshots,
+            list_share=share,
+        )
+        return found, None
+    workspace, left = Workspace(settings.place), list[pd.DataFrame]()
+    as_of = date.fromisoformat(taught.facts["as_of"])
+    with opened(resources(settings.engine), workspace.usage()) as engine:
+        days = origins.rebuilt(engine, settings, as_of, workspace.usage_facts(), left)
+        found = backtest.run(days, contestants=contestants, list_share=share)
+    return found, pd.concat(left) if found is not None else None
+
+
+def _saved(
+    settings: Settings, model: Model, taught: Taught, record: dict[str, Any], **decisive: str
+) -> dict[str, Any]:
+    """Write a bundle; returns its pointer."""
+    panel = {key: value for key, value in taught.facts.items() if key not in ("as_of", "asked")}
+    found = {"as_of": taught.facts["as_of"], **record}
+    found["data"] = {"panel_sha256": _fingerprint(settings.place / "panel")}
+    return bundle.save(
+        settings.place,
+        model,
+        features=taught.features,
+        decisive={"churn": taught.facts["churn"], "panel": panel, **decisive},
+        record=found,
     )
+
+
+def _keep_rule(
+    settings: Settings, taught: Taught, judged: Backtest | None, record: dict[str, Any]
+) -> None:
+    """Save the best rule as a model of its own: what is listed while no model has beaten it."""
+    there = {rule.name: rule for rule in baselines.rules(taught.features)}
+    name = trial.best_rule(judged, list(there))
+    if name is not None:
+        rule = baselines.rule_model(there[name], taught.rows)
+        entry = _saved(settings, rule, taught, record, rule=name)
+        bundle.point(settings.place, "rule", {**entry, "rule": name})
+
+
+def _tell(
+    settings: Settings,
+    entry: dict[str, Any],
+    model: Model,
+    taught: Taught,
+    judged: Backtest | None,
+    panel: pd.DataFrame,
+) -> None:
+    """Card, pictures, MLflow's run, the challenger's pointer, and the log."""
+    place, version = settings.place, entry["version"]
+    record = bundle.opened(place, entry).spec
+    card = model_card.text(version, record, churn=taught.facts["churn"], allowed=_allowed(settings))
+    pictures = plots.of_training(
+        panel, model, judged, features=taught.features, list_share=settings.train.list_share
+    )
+    files = {"model_card.md": card.encode(), **pictures}
+    files["model_card.html"] = model_card.page(card, pictures).encode()
+    ids = tracking.record(_store(settings), _tracked(settings, version, record, model, files))
+    bundle.point(place, "challenger", {**entry, **ids})
+    scorecard.write(place, record, judged)
+    tables.write_bytes(place / "cards" / f"{version}.html", files["model_card.html"])
+    tables.write_bytes(place / "cards" / f"{version}.yaml", _configuration(settings))
+    _log(version, record)
+
+
+def _allowed(settings: Settings) -> list[str]:
+    return list(settings.promote.allowed)
+
+
+def _configuration(settings: Settings) -> bytes:
+    return yaml.safe_dump(asdict(settings), sort_keys=False).encode()
 
 
 def _store(settings: Settings) -> tracking.Store:
@@ -109,16 +216,11 @@ def _store(settings: Settings) -> tracking.Store:
     return tracking.store(settings.place, experiment=train.experiment, uri=train.tracking_uri)
 
 
-def _without_date(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts of the panel that outlive the day it was built for."""
-    return {key: value for key, value in facts.items() if key not in ("as_of", "asked")}
-
-
 def _tracked(
     settings: Settings, version: str, record: dict[str, Any], model: Model, files: dict[str, bytes]
 ) -> tracking.Run:
     place = settings.place
-    config = yaml.safe_dump(asdict(settings), sort_keys=False).encode()
+    verdicts = gate.judge(record.get("evidence"), allowed=_allowed(settings))
     return tracking.Run(
         version=version,
         model_folder=place / "models" / version,
@@ -129,9 +231,12 @@ def _tracked(
             "churn": asdict(settings.churn),
         },
         figures=trial.figures(record),
-        tags={f"{name}_sha256": _fingerprint(place / name) for name in ("panel", "daily")},
+        tags={
+            **{f"{name}_sha256": _fingerprint(place / name) for name in ("panel", "daily")},
+            "gate": gate.in_words(verdicts),
+        },
         description=files["model_card.md"].decode(),
-        files={**files, "config.yaml": config},
+        files={**files, "config.yaml": _configuration(settings)},
     )
 
 

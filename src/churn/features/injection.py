@@ -1,0 +1,103 @@
+"""What no score may see: events after a snapshot, and events from before it that arrive after it.
+
+Used to prove it: a roll-up with such rows in it must give the same features to the last byte.
+"""
+
+from datetime import date, timedelta
+
+import pandas as pd
+
+from churn.contracts import MASKS, SUMS
+
+MANY = 1000
+"""How many events each injected row stands for."""
+
+N_LATE_DAYS = 5
+ALL_BITS = (1 << 20) - 1
+
+
+def usage(
+    daily: pd.DataFrame, late: pd.DataFrame, *, snapshot: date
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`daily` and `late` as they would stand if many events had come after `snapshot`.
+
+    Every customer gets events on the snapshot's own day and the week from it. Every second one also
+    gets late rows on each of the last days that had arrived in time, and a late day where there was
+    none: customers with and without late rows go different ways through the statement. The frames
+    are those of `contracts.DAILY` and `contracts.LATE`.
+    """
+    known_on = snapshot + timedelta(days=1)
+    pattern = daily.drop_duplicates("customer_id", keep="last")
+    future = [
+        _busy(pattern, day=snapshot + timedelta(days=k), known_on=snapshot + timedelta(days=k + 1))
+        for k in range(7)
+    ]
+    day, known = pd.to_datetime(daily["day"]), pd.to_datetime(daily["last_known_on"])
+    in_time = (day < pd.Timestamp(snapshot)) & ((known - day).dt.days <= 1)
+    has_late = pd.Series(pd.factorize(daily["customer_id"])[0] % 2 == 1, index=daily.index)
+    touched = daily[in_time & has_late].groupby("customer_id").tail(N_LATE_DAYS)
+    rest = daily.drop(touched.index)
+    gaps = _day_without(daily, pattern[has_late[pattern.index]], snapshot)
+    extra = _busy(pattern.loc[gaps.index], day=gaps, known_on=known_on)
+    late_rows = [
+        _late(touched, known_on=touched["first_known_on"], last=known_on),
+        _late(
+            _busy(touched, day=touched["day"], known_on=known_on), known_on=known_on, last=known_on
+        ),
+        _late(extra, known_on=known_on, last=known_on),
+    ]
+    grown = _added(touched).assign(last_known_on=known_on)
+    days = pd.concat([rest, grown, extra, *future], ignore_index=True)
+    return (
+        _ordered(days, daily, ["customer_id", "day"]),
+        _ordered(pd.concat([late, *late_rows]), late, ["customer_id", "day", "known_on"]),
+    )
+
+
+def messages(texts: pd.DataFrame, *, snapshot: date) -> pd.DataFrame:
+    """`texts` with every message written again: after the snapshot, and before it but known later."""
+    known_on = snapshot + timedelta(days=1)
+    after = texts.assign(day=snapshot, known_on=known_on, n=MANY)
+    unheard = texts[pd.to_datetime(texts["day"]) < pd.Timestamp(snapshot)]
+    unheard = unheard.assign(known_on=known_on, n=MANY)
+    new = pd.concat([after, unheard]).drop_duplicates(["customer_id", "day", "known_on", "text"])
+    return _ordered(
+        pd.concat([texts, new]), texts, ["customer_id", "day", "known_on", "text"]
+    ).drop_duplicates(["customer_id", "day", "known_on", "text"], ignore_index=True)
+
+
+def _busy(rows: pd.DataFrame, *, day: date | pd.Series, known_on: date | pd.Series) -> pd.DataFrame:
+    """`rows` on another day, with many events of every kind."""
+    sums = {name: MANY for name in SUMS if name in rows}
+    masks = {name: ALL_BITS for name in MASKS if name in rows}
+    return rows.assign(day=day, first_known_on=known_on, last_known_on=known_on, **sums, **masks)
+
+
+def _added(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` with many events more on the same days."""
+    sums = {name: rows[name] + MANY for name in SUMS if name in rows}
+    masks = {name: rows[name] | ALL_BITS for name in MASKS if name in rows}
+    return rows.assign(**sums, **masks)
+
+
+def _late(rows: pd.DataFrame, *, known_on: date | pd.Series, last: date) -> pd.DataFrame:
+    return rows.assign(known_on=known_on, last_known_on=last)
+
+
+def _day_without(daily: pd.DataFrame, pattern: pd.DataFrame, snapshot: date) -> pd.Series:
+    """A day shortly before the snapshot on which the customer did nothing, for those who have one."""
+    first = snapshot - timedelta(days=3)
+    taken = daily[pd.to_datetime(daily["day"]) == pd.Timestamp(first)]["customer_id"]
+    free = pattern[~pattern["customer_id"].isin(set(taken))]
+    return pd.Series(first, index=free.index, dtype=object)
+
+
+def _ordered(rows: pd.DataFrame, like: pd.DataFrame, order: list[str]) -> pd.DataFrame:
+    """`rows` with the columns of `like`, dates as dates, in the table's order."""
+    dated = {
+        name: pd.to_datetime(rows[name]).dt.date
+        for name in ("day", "known_on", "first_known_on", "last_known_on")
+        if name in like
+    }
+    kept = rows.assign(**dated)[list(like.columns)]
+    return kept.sort_values(order, ignore_index=True, kind="stable")

@@ -1,0 +1,71 @@
+"""Does a model look at what it cannot know? Score some customers, inject the future, score again."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from churn.features import injection, panel
+from churn.io import plans, tables
+from churn.io.bundle import Bundle
+from churn.io.engine import near, opened, resources
+from churn.io.workspace import SIDES, Workspace, weigh
+from churn.learning import models
+from churn.settings import Settings
+
+N_CUSTOMERS = 300
+RECENT_DAYS = 56
+
+
+def unchanged(settings: Settings, candidate: Bundle) -> bool | None:
+    """Whether events after the snapshot, or arriving after it, leave every score as it was.
+
+    A few hundred customers at the date that the model was trained for; None where there is no
+    roll-up or nobody to score. On Spark the rows come here: they are few.
+    """
+    workspace = Workspace(settings.place)
+    if not tables.exists(workspace.folder("daily")):
+        return None
+    as_of = date.fromisoformat(str(candidate.spec["as_of"]))
+    found = _sampled(workspace, settings, as_of)
+    before = _scores(settings, candidate, found, as_of)
+    return (
+        before == _scores(settings, candidate, _disturbed(found, as_of), as_of) if before else None
+    )
+
+
+def _sampled(workspace: Workspace, settings: Settings, as_of: date) -> dict[str, pa.Table]:
+    """The tables of the roll-up for an even sample of the customers seen lately."""
+    with opened(resources(settings.engine), workspace.usage()) as engine:
+        seen = engine.table(panel.seen_lately(as_of, n_days=RECENT_DAYS))["customer_id"].to_pylist()
+        places = np.linspace(0, len(seen) - 1, min(N_CUSTOMERS, len(seen))).astype(int)
+        names = pa.array([seen[k] for k in np.unique(places)], pa.string())
+        engine.bind("probed", pa.table({"customer_id": names}))
+        wanted = ("daily", "late", "texts", "items", *SIDES)
+        return {name: engine.table(panel.only_probed(name)) for name in wanted}
+
+
+def _disturbed(found: Mapping[str, pa.Table], as_of: date) -> dict[str, pa.Table]:
+    """The same tables with the future and late arrivals in them."""
+    frames = {name: found[name].to_pandas() for name in ("daily", "late", "texts")}
+    daily, late = injection.usage(frames["daily"], frames["late"], snapshot=as_of)
+    texts = injection.messages(frames["texts"], snapshot=as_of)
+    changed = {"daily": daily, "late": late, "texts": texts}
+    return dict(found) | {
+        name: pa.Table.from_pandas(rows, schema=found[name].schema, preserve_index=False)
+        for name, rows in changed.items()
+    }
+
+
+def _scores(
+    settings: Settings, candidate: Bundle, found: Mapping[str, pa.Table], as_of: date
+) -> bytes:
+    """Customers and risks as bytes; none where nobody could be scored."""
+    usage = Workspace(settings.place).usage_facts()
+    with opened(near(resources(settings.engine)), found) as engine:
+        plan = plans.plan_of(candidate, settings, as_of, usage)
+        weigh(engine, plan.vocabulary)
+        rows = engine.table(panel.statement(plan)).to_pandas()
+    names = "\n".join(rows["customer_id"]).encode()
+    return names + models.predict(candidate.model, rows).tobytes() if len(rows) else b""

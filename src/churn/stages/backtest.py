@@ -1,0 +1,87 @@
+"""`churn backtest`: rolling origins, everything learnt inside its origin, beside all baselines."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from churn.errors import HeldBackError
+from churn.io import bundle, guests, origins, plans, report, tables, tracking
+from churn.io.engine import opened, resources
+from churn.io.workspace import Workspace
+from churn.learning import backtest, trial
+from churn.settings import Settings
+
+log = logging.getLogger("churn")
+
+
+def run(settings: Settings) -> None:
+    """Write `WORKSPACE/backtest/` (backtest.md, backtest.json, predictions) and an MLflow run.
+
+    Raises `HeldBackError` when the log is too short for a single origin.
+    """
+    workspace, usage = Workspace(settings.place), Workspace(settings.place).usage_facts()
+    as_of = settings.as_of_or_last(usage)
+    left: list[pd.DataFrame] = []
+    with opened(resources(settings.engine), workspace.usage()) as engine:
+        found = backtest.run(
+            origins.rebuilt(engine, settings, as_of, usage, left),
+            contestants=backtest.contestants(
+                plans.recipe_of(settings),
+                champion=plans.champion(settings),
+                guests=guests.found(),
+            ),
+            list_share=settings.train.list_share,
+        )
+    if found is None:
+        raise _too_short(settings, as_of, usage)
+    given = settings.backtest
+    summary = trial.summary(
+        found, pd.concat(left), draws=given.draws, seed=settings.seed, min_churned=given.min_churned
+    )
+    text = report.markdown(summary, churn=settings.churn, as_of=as_of)
+    folder = workspace.folder("backtest")
+    tables.write(folder, {"predictions": trial.predictions(found)})
+    tables.write_json(folder / "backtest.json", summary)
+    tables.write_bytes(folder / "backtest.md", text.encode())
+    for line in text.splitlines():
+        if line:
+            log.info("%s", line)
+    _track(settings, summary, text)
+
+
+def _too_short(settings: Settings, as_of: date, usage: Mapping[str, Any]) -> HeldBackError:
+    return HeldBackError(
+        f"the log is too short for a backtest at {as_of}",
+        got=f"a log from {usage['first_day']} on, and no origin with enough to learn from",
+        expected="history, a label window to learn from and one to be judged on",
+        next_step="choose a later as_of, fewer backtest.test_snapshots, or a shorter "
+        "churn.horizon_days or churn.active_days",
+    )
+
+
+def _track(settings: Settings, summary: Mapping[str, Any], text: str) -> None:
+    store = tracking.store(
+        settings.place, experiment=settings.train.experiment, uri=settings.train.tracking_uri
+    )
+    tracking.note(
+        store,
+        name="backtest",
+        parameters={
+            "seed": settings.seed,
+            "train": asdict(settings.train),
+            "backtest": asdict(settings.backtest),
+            "churn": asdict(settings.churn),
+        },
+        figures=report.flat(summary),
+        description=text,
+        files={
+            "backtest.md": text.encode(),
+            "backtest.json": bundle.canonical(summary).encode(),
+            "config.yaml": yaml.safe_dump(asdict(settings), sort_keys=False).encode(),
+        },
+    )

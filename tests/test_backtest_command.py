@@ -1,0 +1,202 @@
+"""`churn backtest` and `churn train` on a real small log: what an origin knows, what is written."""
+
+import dataclasses
+import json
+import sys
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from churn.errors import ConfigurationError, HeldBackError
+from churn.features import panel
+from churn.features.labels import Definition
+from churn.io import bundle, guests, origins, plans, tables
+from churn.io.engine import opened, resources
+from churn.io.workspace import Workspace
+from churn.settings import (
+    BacktestSettings,
+    EngineSettings,
+    FeatureSettings,
+    LightGBMSettings,
+    Settings,
+    SourceSettings,
+    TrainSettings,
+)
+from churn.simulate import World
+from churn.stages import backtest, features, rollup, simulate, train
+
+AS_OF = "2025-10-06"
+SMALL = World(n_customers=500, n_weeks=42)
+QUICK = LightGBMSettings(n_rounds=15, min_data_in_leaf=30)
+
+
+def settings(place: Path, **changes) -> Settings:
+    given = Settings(
+        workspace=str(place),
+        as_of=AS_OF,
+        engine=EngineSettings(threads=1),
+        source=SourceSettings(name="demo", world=SMALL),
+        churn=Definition("cancellation", horizon_days=28),
+        features=FeatureSettings(lookback_days=182, n_event_types=4, n_topics=0),
+        train=TrainSettings(
+            snapshots=5, n_folds=2, lightgbm=QUICK, tracking_uri="sqlite:////dev/null/none.db"
+        ),
+        backtest=BacktestSettings(origins=2, test_snapshots=2, draws=100, audit=["segment"]),
+    )
+    return dataclasses.replace(given, **changes)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("small") / "ws"
+    simulate.run(settings(place))
+    rollup.run(settings(place))
+    return place
+
+
+@pytest.fixture(scope="module")
+def report(place: Path) -> dict:
+    backtest.run(settings(place))
+    return json.loads((place / "backtest" / "backtest.json").read_text())
+
+
+def test_the_report_holds_what_was_promised(place: Path, report: dict) -> None:
+    assert [one["at"] for one in report["origins"]] == ["2025-08-04", "2025-09-01"]
+    assert report["origins"][-1]["test_snapshots"] == ["2025-09-01", "2025-09-08"]
+    assert {"model", "random", "longest_silent", "biggest_drop", "tenure_contract",
+            "logistic_all"} <= set(report["figures"])  # fmt: skip
+    assert {g["group"] for g in report["groups"]} >= {"tenure", "newcomer", "contract", "segment"}
+    assert report["lead_time"]["model"]["n_left"] > 0
+    assert 0 <= report["turnover"]["model"] <= 1
+    text = (place / "backtest" / "backtest.md").read_text()
+    for head in (
+        "## Pooled",
+        "## By origin",
+        "## Lists",
+        "## By group",
+        "minus each rival, paired",
+    ):
+        assert head in text
+    kept = tables.read(place / "backtest", made_by="backtest")
+    assert len(kept) == report["figures"]["model"]["n_rows"]
+    assert {"origin", "snapshot", "customer_id", "label", "risk_model", "score_random"} <= set(kept)
+
+
+@pytest.mark.slow
+def test_the_same_command_twice_gives_the_same_bytes(place: Path, report: dict) -> None:
+    before = (place / "backtest" / "backtest.json").read_bytes()
+    backtest.run(settings(place))
+    assert (place / "backtest" / "backtest.json").read_bytes() == before
+
+
+def test_an_origin_is_the_training_that_would_have_run_on_that_day(place: Path) -> None:
+    """Its rows, labels and columns are those of `churn features as_of=ORIGIN`."""
+    told = settings(place, backtest=BacktestSettings(origins=1, test_snapshots=2))
+    workspace = Workspace(place)
+    with opened(resources(told.engine), workspace.usage()) as engine:
+        (origin,) = origins.rebuilt(
+            engine, told, date.fromisoformat(AS_OF), workspace.usage_facts(), []
+        )
+    features.run(dataclasses.replace(told, as_of=origin.at.isoformat()))
+    then = tables.read(place / "panel", made_by="features")
+    then = then[then["label_mature"]].reset_index(drop=True)
+    mine = origin.train.assign(snapshot=pd.to_datetime(origin.train["snapshot"]).dt.date)
+    pd.testing.assert_frame_equal(
+        mine, then.assign(snapshot=pd.to_datetime(then["snapshot"]).dt.date), check_dtype=False
+    )
+    assert max(origin.train["snapshot"]) + pd.Timedelta(days=28) <= origin.at
+
+
+def test_who_left_when(place: Path) -> None:
+    """The day of leaving is the subscription's end, or the end of being active."""
+    told = settings(place)
+    workspace, day = Workspace(place), date(2025, 9, 1)
+    subscriptions = tables.read(place / "subscriptions", made_by="rollup")
+    ended = pd.to_datetime(subscriptions.groupby("customer_id")["end_date"].max())
+    for churn in (told.churn, Definition("inactivity", active_days=28)):
+        with opened(resources(told.engine), workspace.usage()) as engine:
+            plan = plans.for_training(
+                engine, dataclasses.replace(told, churn=churn), date.fromisoformat(AS_OF),
+                workspace.usage_facts(),
+            )  # fmt: skip
+            plan = dataclasses.replace(plan, snapshots=[day], features=[])
+            rows = engine.table(panel.statement(plan)).to_pandas()
+            left = engine.table(panel.departures(plan)).to_pandas()
+        both = rows.merge(left, on=["snapshot", "customer_id"], how="left")
+        churned = both[both["label"] == 1]
+        assert len(churned) >= 3
+        assert churned["churned_on"].notna().all()
+        days = (pd.to_datetime(churned["churned_on"]) - pd.Timestamp(day)).dt.days
+        assert days.between(0, 28).all()
+        if churn.name == "cancellation":
+            expected = churned["customer_id"].map(ended)
+            assert (pd.to_datetime(churned["churned_on"]).to_numpy() == expected.to_numpy()).all()
+
+
+def test_training_keeps_the_evidence_of_rebuilt_origins(place: Path, caplog) -> None:
+    told = settings(place)
+    features.run(told)
+    train.run(told)
+    spec = bundle.load(place, "challenger").spec
+    assert spec["evidence"]["unchanged"] is True
+    assert spec["evidence"]["n_origins"] == 2
+    assert [one["at"] for one in spec["test"]["origins"]] == ["2025-08-04", "2025-09-01"]
+    assert spec["test"]["lead_time"]["n_left"] > 0
+    assert bundle.load(place, "rule").spec["rule"] in ("longest_silent", "biggest_drop")
+
+
+def test_too_short_a_log_is_held_back(place: Path) -> None:
+    with pytest.raises(HeldBackError, match="too short for a backtest") as refusal:
+        backtest.run(settings(place, as_of="2025-02-10"))
+    assert "churn.horizon_days" in refusal.value.next_step
+
+
+def test_an_attribute_that_nobody_has_is_refused(place: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"backtest\.audit"):
+        backtest.run(settings(place, backtest=BacktestSettings(audit=["shoe_size"])))
+
+
+@pytest.fixture
+def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A way to install a package that offers something under `churn.models`."""
+
+    def install(offer: str) -> None:
+        (tmp_path / "theirs.py").write_text(
+            "from sklearn.naive_bayes import GaussianNB\ndef deaf():\n    return object()\n"
+        )
+        metadata = tmp_path / "theirs-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[churn.models]\n{offer}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        sys.modules.pop("theirs", None)
+
+    return install
+
+
+def test_a_classifier_of_another_package_takes_part(place: Path, offered) -> None:
+    offered("naive_bayes = theirs:GaussianNB")
+    told = settings(place, backtest=BacktestSettings(origins=1, test_snapshots=1, draws=100))
+    backtest.run(told)
+    found = json.loads((place / "backtest" / "backtest.json").read_text())
+    assert 0 < found["figures"]["naive_bayes"]["roc_auc"] < 1
+    assert found["gate"]["naive_bayes"][0]["rule"].startswith("average precision minus")
+    assert "naive_bayes" in (place / "backtest" / "backtest.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("offer", "named"),
+    [
+        ("model = theirs:GaussianNB", "a name that is taken"),
+        ("deaf = theirs:deaf", "makes no classifier"),
+        ("gone = theirs:Gone", "makes no classifier"),
+        ("lost = nowhere:Model", "makes no classifier"),
+    ],
+)
+def test_what_is_no_classifier_is_refused_by_name(offered, offer: str, named: str) -> None:
+    offered(offer)
+    with pytest.raises(ConfigurationError, match=named) as refusal:
+        guests.found()
+    assert offer.split(" ")[0] in str(refusal.value)
