@@ -72,7 +72,7 @@ class Model:
     booster: lgb.Booster | None
     logistic: Logistic | None
     calibration: Calibration
-    hazard: Hazard = Hazard(horizon_days=28)
+    hazard: Hazard = field(default_factory=lambda: Hazard(horizon_days=28))
 
     @property
     def members(self) -> int:
