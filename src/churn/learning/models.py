@@ -63,13 +63,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Model:
-    """Everything a prediction needs; no object in it came out of a pickle."""
+    """Everything a prediction needs; no object in it came out of a pickle.
+
+    The hazard decides no `risk`, only when: it is constant where nobody asked for more.
+    """
 
     columns: tuple[Column, ...]
     booster: lgb.Booster | None
     logistic: Logistic | None
     calibration: Calibration
-    hazard: Hazard
+    hazard: Hazard = field(default_factory=lambda: Hazard(horizon_days=28))
 
     @property
     def members(self) -> int:
