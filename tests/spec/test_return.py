@@ -36,9 +36,7 @@ ROWS = {
     "n_silences_14d": {"ann": 3, "bob": 0, "cid": 2, "dan": 1, "fay": 1},
     "n_silences_28d": {"ann": 2, "bob": 0, "cid": 2, "dan": 0, "fay": 1},
     "n_silences_56d": {"ann": 1, "bob": 0, "cid": 2, "dan": 0, "fay": 0},
-    "since_return_days": {"ann": 30, "bob": None, "cid": 57, "dan": None, "fay": 29},
     "n_silences_as_long": {"ann": 3, "bob": None, "cid": 2, "dan": 1, "fay": 1},
-    "silence_per_longest_share": {"ann": 56 / 114, "bob": 13 / 21, "cid": 57 / 170, "fay": 28 / 57},
 }
 
 
