@@ -306,7 +306,7 @@ def test_anybodys_classifier_takes_part(make) -> None:
 
 def test_a_rule_is_a_model_that_scoring_can_open() -> None:
     for rule in baselines.RULES:
-        model = baselines.rule_model(rule, ROWS)
+        model = baselines.rule_model(rule, ROWS, horizon_days=28)
         text, spec = models.to_spec(model)
         assert text == ""
         risk = models.predict(models.from_spec(text, spec), ROWS)

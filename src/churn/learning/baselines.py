@@ -11,6 +11,7 @@ import pandas as pd
 from churn.features.definitions import Feature
 from churn.learning import columns, models
 from churn.learning.columns import Column
+from churn.learning.hazard import Hazard
 from churn.learning.linear import Z_LIMIT, Logistic, Term
 from churn.learning.models import Array, Calibration, Model, Recipe
 
@@ -84,7 +85,9 @@ def fit_all(
     """
     found = {"random": _random(rows, seed=recipe.seed)}
     for rule in rules(features):
-        found[rule.name] = _ranked_by(rule, rule_model(rule, rows))
+        found[rule.name] = _ranked_by(
+            rule, rule_model(rule, rows, horizon_days=recipe.horizon_days)
+        )
     plain = replace(recipe, n_folds=0)
     short = tenure_and_contract(features)
     if short:
@@ -118,7 +121,7 @@ def rules(features: Sequence[Feature]) -> list[Rule]:
     return [rule for rule in RULES if rule.column in names]
 
 
-def rule_model(rule: Rule, rows: pd.DataFrame) -> Model:
+def rule_model(rule: Rule, rows: pd.DataFrame, *, horizon_days: int) -> Model:
     """A rule as a model that scoring can open: the log-scaled column through a fitted sigmoid.
 
     The sigmoid gives it probabilities; it cannot change the order, except to call all equal where
@@ -130,7 +133,7 @@ def rule_model(rule: Rule, rows: pd.DataFrame) -> Model:
     line = Logistic(0.0, (replace(term, centre=float(raw.mean())),))
     label = rows["label"].to_numpy(dtype=float)
     fitted = models.fit_calibration(label, raw[:, None])
-    return Model((Column(rule.column, "number"),), None, line, fitted)
+    return Model((Column(rule.column, "number"),), None, line, fitted, Hazard(horizon_days))
 
 
 def rule_score(rule: Rule, frame: pd.DataFrame) -> Array:

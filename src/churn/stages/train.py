@@ -173,7 +173,9 @@ def _keep_rule(
     there = {rule.name: rule for rule in baselines.rules(taught.features)}
     name = trial.best_rule(judged, list(there))
     if name is not None:
-        rule = baselines.rule_model(there[name], taught.rows)
+        rule = baselines.rule_model(
+            there[name], taught.rows, horizon_days=taught.definition.horizon_days
+        )
         entry = _saved(settings, rule, taught, record, rule=name)
         bundle.point(settings.place, "rule", {**entry, "rule": name})
 
