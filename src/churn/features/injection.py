@@ -54,16 +54,23 @@ def usage(
     )
 
 
-def messages(texts: pd.DataFrame, *, snapshot: date) -> pd.DataFrame:
-    """`texts` with every message written again: after the snapshot, and before it but known later."""
+def mentions(rows: pd.DataFrame, *, of: str, snapshot: date) -> pd.DataFrame:
+    """`rows` (texts or items, the column `of`) with every one said again: after the snapshot, and
+    before it but known later."""
     known_on = snapshot + timedelta(days=1)
-    after = texts.assign(day=snapshot, known_on=known_on, n=MANY)
-    unheard = texts[pd.to_datetime(texts["day"]) < pd.Timestamp(snapshot)]
+    keys = ["customer_id", "day", "known_on", of]
+    after = rows.assign(day=snapshot, known_on=known_on, n=MANY)
+    unheard = rows[pd.to_datetime(rows["day"]) < pd.Timestamp(snapshot)]
     unheard = unheard.assign(known_on=known_on, n=MANY)
-    new = pd.concat([after, unheard]).drop_duplicates(["customer_id", "day", "known_on", "text"])
-    return _ordered(
-        pd.concat([texts, new]), texts, ["customer_id", "day", "known_on", "text"]
-    ).drop_duplicates(["customer_id", "day", "known_on", "text"], ignore_index=True)
+    new = pd.concat([after, unheard]).drop_duplicates(keys)
+    return _ordered(pd.concat([rows, new]), rows, keys).drop_duplicates(keys, ignore_index=True)
+
+
+def dates(rows: pd.DataFrame, *, snapshot: date) -> pd.DataFrame:
+    """`rows` of the table of dates, each also with another value that arrives after the snapshot."""
+    later = pd.Timestamp(snapshot) + pd.Timedelta(days=2)
+    corrected = rows.assign(value=rows["value"] + MANY, loaded_at=later)
+    return pd.concat([rows, corrected], ignore_index=True)
 
 
 def _busy(rows: pd.DataFrame, *, day: date | pd.Series, known_on: date | pd.Series) -> pd.DataFrame:

@@ -117,6 +117,10 @@ def only_probed(table: str) -> exp.Expr:
     )
 
 
+def every_row(table: str) -> exp.Expr:
+    return _sql(f"SELECT * FROM {table}")
+
+
 def usable_snapshots(
     snapshots: Sequence[date], *, first_day: date, min_history_days: int
 ) -> list[date]:

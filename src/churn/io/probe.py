@@ -42,16 +42,25 @@ def _sampled(workspace: Workspace, settings: Settings, as_of: date) -> dict[str,
         places = np.linspace(0, len(seen) - 1, min(N_CUSTOMERS, len(seen))).astype(int)
         names = pa.array([seen[k] for k in np.unique(places)], pa.string())
         engine.bind("probed", pa.table({"customer_id": names}))
-        wanted = ("daily", "late", "texts", "items", *SIDES)
-        return {name: engine.table(panel.only_probed(name)) for name in wanted}
+        wanted = ["daily", "late", "texts", "items", *SIDES]
+        wanted.remove("dates")  # of the world, not of a customer
+        found = {name: engine.table(panel.only_probed(name)) for name in wanted}
+        return {**found, "dates": engine.table(panel.every_row("dates"))}
 
 
 def _disturbed(found: Mapping[str, pa.Table], as_of: date) -> dict[str, pa.Table]:
     """The same tables with the future and late arrivals in them."""
-    frames = {name: found[name].to_pandas() for name in ("daily", "late", "texts")}
+    frames = {
+        name: found[name].to_pandas() for name in ("daily", "late", "texts", "items", "dates")
+    }
     daily, late = injection.usage(frames["daily"], frames["late"], snapshot=as_of)
-    texts = injection.messages(frames["texts"], snapshot=as_of)
-    changed = {"daily": daily, "late": late, "texts": texts}
+    changed = {
+        "daily": daily,
+        "late": late,
+        "texts": injection.mentions(frames["texts"], of="text", snapshot=as_of),
+        "items": injection.mentions(frames["items"], of="item", snapshot=as_of),
+        "dates": injection.dates(frames["dates"], snapshot=as_of),
+    }
     return dict(found) | {
         name: pa.Table.from_pandas(rows, schema=found[name].schema, preserve_index=False)
         for name, rows in changed.items()
