@@ -1,7 +1,7 @@
 """The gate: who passes, who is refused and why, and who ranks the list meanwhile."""
 
-import re
 import copy
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
