@@ -153,16 +153,22 @@ def by_engine(
     with opened(given or resources(Settings().engine), workspace.usage()) as engine:
         weigh(engine, question.vocabulary)
         statement = statement_of(
-            question, tuple(usage["event_types"]), usage["has_customer_versions"]
+            question,
+            tuple(usage["event_types"]),
+            usage["has_customer_versions"],
+            has_late=usage["has_loaded_at"],
         )
         rows = engine.table(statement).to_pylist()
     keys = [(row.pop("snapshot"), row.pop("customer_id")) for row in rows]
-    assert keys == sorted(set(keys)), "ordered, and nobody twice"
+    in_order = sorted(set(keys), key=lambda key: (key[1], key[0]))
+    assert keys == in_order, "ordered by customer, and nobody twice"
     return dict(zip(keys, rows, strict=True))
 
 
-def statement_of(question: Question, event_types: tuple[str, ...], has_versions: bool) -> "Text":
-    return Text(_statement(Hashable(question), event_types, has_versions))
+def statement_of(
+    question: Question, event_types: tuple[str, ...], has_versions: bool, *, has_late: bool = True
+) -> "Text":
+    return Text(_statement(Hashable(question), event_types, has_versions, has_late))
 
 
 @dataclass(frozen=True)
@@ -191,7 +197,9 @@ class Hashable:
 
 
 @cache
-def _statement(key: Hashable, event_types: tuple[str, ...], has_versions: bool) -> str:
+def _statement(
+    key: Hashable, event_types: tuple[str, ...], has_versions: bool, has_late: bool
+) -> str:
     asked = key.question
     statement = panel.statement(
         panel.Plan(
@@ -204,6 +212,7 @@ def _statement(key: Hashable, event_types: tuple[str, ...], has_versions: bool) 
             all_places=panel.places(event_types),
             arrival=asked.arrival,
             has_customer_versions=has_versions,
+            has_late=has_late,
         )
     )
     return statement.sql(dialect="duckdb")

@@ -103,7 +103,7 @@ def _replay_place(settings: Settings) -> Path:
     place = settings.place / "replay"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    for name in ("daily", "late", "texts", *SIDES):
+    for name in ("daily", "late", "texts", "items", *SIDES):
         tables.parts(settings.place / name, made_by="rollup")
         (place / name).symlink_to(settings.place / name)
     return place
