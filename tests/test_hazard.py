@@ -10,7 +10,7 @@ import pytest
 
 from churn.errors import InputError
 from churn.features.definitions import Feature
-from churn.learning import columns, hazard, models, trial
+from churn.learning import backtest, columns, hazard, models
 from churn.learning.hazard import RISKS, Hazard
 from churn.learning.models import Recipe, sigmoid
 
@@ -169,7 +169,7 @@ def test_it_survives_json_bit_by_bit(fitted: Hazard) -> None:
 
 
 def test_a_model_holds_its_hazard_and_one_without_is_refused() -> None:
-    rows = trial.mature(panels.panel()).assign(known_days=200)
+    rows = backtest.mature(panels.panel()).assign(known_days=200)
     weeks = np.random.default_rng(5).integers(0, 28, len(rows))
     rows["left_after_days"] = np.where(rows["label"] == 1, weeks, np.nan)
     model = models.fit(rows, features=panels.FEATURES, recipe=Recipe(**panels.RECIPE))

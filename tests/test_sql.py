@@ -788,7 +788,7 @@ def test_values_of_the_panel_arrive_as_they_are(written):
     panel = tables.read(written.workspace / "panel", made_by="features")
     names = ", ".join(f'"{name}"' for name in panel.columns)
     found = pd.DataFrame(
-        written.rows(f"SELECT {names} FROM churn_panel ORDER BY snapshot, customer_id"),
+        written.rows(f"SELECT {names} FROM churn_panel ORDER BY customer_id, snapshot"),
         columns=panel.columns,
     )
     for name in panel.columns:

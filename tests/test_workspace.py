@@ -10,9 +10,9 @@ from world import rolled_up
 
 from churn.errors import ConfigurationError, InputError
 from churn.features.labels import Definition
+from churn.io import plans
 from churn.io.workspace import Workspace
 from churn.settings import FeatureSettings, Settings
-from churn.stages import score
 
 AS_OF = date(2026, 6, 1)
 LOGIN = {"customer_id": "ann", "ts": datetime(2026, 5, 1, 9), "event": "login"}
@@ -60,5 +60,5 @@ def test_scoring_without_an_attribute_the_model_looks_at_is_refused() -> None:
         "has_customer_versions": False,
     }
     with pytest.raises(InputError, match="customers table") as refusal:
-        score._plan(champion, Settings(), AS_OF, usage)
+        plans.plan_of(champion, Settings(), AS_OF, usage)
     assert "country" in str(refusal.value)
