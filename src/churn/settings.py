@@ -247,7 +247,8 @@ class BacktestSettings:
     Intervals come from `draws` of customers. `audit` names attributes of customers: who gets help.
     A group with fewer than `min_churned` churned, or staying, rows is not judged. `churn train`
     builds a panel for each origin where its own has at most `rebuild_rows` rows to learn from, else
-    its origins lie inside the one panel it has.
+    its origins lie inside the one panel it has, of at most about `most_rows`: all rows of a share
+    of the customers.
     """
 
     origins: int = 4
@@ -258,9 +259,11 @@ class BacktestSettings:
     min_churned: int = 20
     audit: list[str] = field(default_factory=list)
     rebuild_rows: int = 100_000
+    most_rows: int = 40_000
 
     def __post_init__(self) -> None:
         _between("backtest.rebuild_rows", self.rebuild_rows, 0, 1e12)
+        _between("backtest.most_rows", self.most_rows, 1000, 1e12)
         _between("backtest.origins", self.origins, 0, 100)
         _between("backtest.step_days", self.step_days, 1, 3650)
         _between("backtest.test_snapshots", self.test_snapshots, 1, 100)

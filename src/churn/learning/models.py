@@ -5,12 +5,14 @@ features), each with the weight that calibration found for it, and passes them t
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from churn.errors import HeldBackError, InputError
 from churn.features.definitions import Feature
@@ -219,15 +221,27 @@ def _cross_fitted(
     is_recent = rows["snapshot"].isin(recent).to_numpy()
     label = rows["label"].to_numpy(dtype=float)
     raw = np.full((len(rows), n_members), np.nan)
-    for k in range(recipe.n_folds):
+    workers = recipe.threads if values.nbytes <= MAX_SHARED_BYTES else 1
+    alone = replace(recipe, threads=recipe.threads if workers == 1 else 1)
+
+    def score(k: int) -> None:
         mine = (fold == k) & is_recent
         others = fold != k
         if mine.any() and len(np.unique(label[others])) == 2:
             model = _fit_members(
-                known, values[others], label[others], _some(weight, others), recipe=recipe
+                known, values[others], label[others], _some(weight, others), recipe=alone
             )
             raw[mine] = _raw(model, values[mine])
+
+    # The limit around all of them: what each fit sets and takes back by itself is one for the process.
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        list(pool.map(score, range(recipe.n_folds)))
     return raw
+
+
+MAX_SHARED_BYTES = 1 << 30
+"""Folds are fitted side by side, each on one thread, while copies of so large a matrix are cheap: a
+regression uses one thread whatever it is given, and trees are the same on any number."""
 
 
 def _fit_hazard(

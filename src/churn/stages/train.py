@@ -27,7 +27,7 @@ from churn.io import (
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
-from churn.learning import backtest, baselines, gate, models, trial
+from churn.learning import backtest, baselines, gate, models, splits, trial
 from churn.learning.backtest import Backtest
 from churn.learning.models import Model
 from churn.settings import Settings
@@ -133,7 +133,9 @@ def _judged(
     share = settings.train.list_share
     if not origins.are_affordable(settings, n_rows=len(taught.rows)):
         found = trial.run(
-            taught.rows,
+            splits.sample_customers(
+                taught.rows, max_rows=settings.backtest.most_rows, seed=settings.seed
+            ),
             definition=taught.definition,
             features=taught.features,
             contestants=contestants,
