@@ -259,7 +259,7 @@ class BacktestSettings:
     min_churned: int = 20
     audit: list[str] = field(default_factory=list)
     rebuild_rows: int = 100_000
-    most_rows: int = 40_000
+    most_rows: int = 60_000
 
     def __post_init__(self) -> None:
         _between("backtest.rebuild_rows", self.rebuild_rows, 0, 1e12)
