@@ -195,6 +195,7 @@ def _row(row: dict[str, Any], detail: Detail) -> dict[str, Any]:
         "risk": wording.percent(row["risk"]),
         "risk_width": f"{100 * min(1.0, max(0.0, row['risk'] or 0.0)):.1f}",
         "times": wording.times(row["times_average"]) if row["times_average"] is not None else "",
+        "later": wording.percent(row["risk_8w"]) if row["risk_8w"] is not None else "",
         "change": wording.points(row["risk_change"]),
         "stake": wording.money(row["at_stake"], row["currency"]),
         "value": wording.money(row["value_month"], row["currency"]),
@@ -297,6 +298,8 @@ def _lead(row: dict[str, Any]) -> list[tuple[str, str]]:
     """The figures that open the details, as label and words."""
     average = f", {wording.times(row['times_average'])} average" if row["times_average"] else ""
     lead = [(f"risk{average}", wording.percent(row["risk"]))]
+    if row["risk_8w"] is not None:
+        lead.append(("risk in 8 weeks", wording.percent(row["risk_8w"])))
     if row["at_stake"] is not None:
         lead.append(("a year at stake", wording.money(row["at_stake"], row["currency"])))
     return [*lead, ("act before", wording.day(row["act_before"]))]

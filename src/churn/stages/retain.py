@@ -116,8 +116,8 @@ def _notes(ranked: pd.DataFrame) -> list[str]:
         return ["Value unknown: the order is by risk."]
     if (ranked.loc[ranked["is_listed"], "times_average"] < 1).any():
         return [
-            "The order is by what is at stake: some large customers stand here although their risk "
-            "is below average."
+            "The order is by what is at stake in the next eight weeks: some customers stand here "
+            "although their risk of leaving sooner is below average."
         ]
     return []
 
