@@ -184,7 +184,7 @@ def _settings(given: dict[str, Any]) -> Any:
     )
 
     chosen = yaml.safe_load((CONF / "features" / f"{given.get('set', 'default')}.yaml").read_text())
-    chosen["more"] = [str(CONF.parent / path) for path in chosen["more"]]
+    chosen["more"] = [str(CONF / "features" / path) for path in chosen["more"]]
     return Settings(
         workspace=given["workspace"],
         as_of=given["as_of"],
