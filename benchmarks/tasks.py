@@ -60,7 +60,7 @@ def features(given: dict[str, Any]) -> dict[str, Any]:
 def weekly(given: dict[str, Any]) -> dict[str, Any]:
     """`churn rollup` with a new delivery, then the features of `as_of` alone, as `churn score` builds
     them: those of the panel that stands in the workspace."""
-    from churn.features import panel
+    from churn.io import panels
     from churn.io.engine import opened, resources
     from churn.io.workspace import Workspace
     from churn.stages import rollup
@@ -71,7 +71,7 @@ def weekly(given: dict[str, Any]) -> dict[str, Any]:
     rolled_up = time.process_time()
     workspace = Workspace(settings.place)
     with opened(resources(settings.engine), workspace.usage()) as engine:
-        rows = engine.table(panel.statement(_plan(settings, workspace))).to_pandas()
+        rows = panels.rows(engine, _plan(settings, workspace)).to_pandas()
     done = time.process_time()
     return {"work_s": done - began, "rollup_s": rolled_up - began, "rows": len(rows)}
 

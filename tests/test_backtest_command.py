@@ -12,7 +12,7 @@ import pytest
 from churn.errors import ConfigurationError, HeldBackError
 from churn.features import panel
 from churn.features.labels import Definition
-from churn.io import bundle, guests, origins, plans, tables
+from churn.io import bundle, guests, origins, panels, plans, tables
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
 from churn.learning import models
@@ -123,7 +123,7 @@ def test_who_left_when(place: Path) -> None:
                 workspace.usage_facts(),
             )  # fmt: skip
             plan = dataclasses.replace(plan, snapshots=[day], features=[])
-            rows = engine.table(panel.statement(plan)).to_pandas()
+            rows = panels.rows(engine, plan).to_pandas()
             left = engine.table(panel.departures(plan)).to_pandas()
         both = rows.merge(left, on=["snapshot", "customer_id"], how="left")
         churned = both[both["label"] == 1]

@@ -21,6 +21,7 @@ from churn import contracts
 from churn.features import definitions, panel
 from churn.features.definitions import Feature, Vocabulary
 from churn.features.labels import Definition
+from churn.io import panels
 from churn.io.engine import Resources, opened, resources
 from churn.io.workspace import SIDES, Workspace, arrow_schema, weigh
 from churn.settings import CONF, Settings, SourceSettings, feature_documents
@@ -152,13 +153,13 @@ def by_engine(
     usage = workspace.usage_facts()
     with opened(given or resources(Settings().engine), workspace.usage()) as engine:
         weigh(engine, question.vocabulary)
-        statement = statement_of(
-            question,
-            tuple(usage["event_types"]),
-            usage["has_customer_versions"],
-            has_late=usage["has_loaded_at"],
-        )
-        rows = engine.table(statement).to_pylist()
+        asked = (question, tuple(usage["event_types"]), usage["has_customer_versions"])
+        table = engine.table(statement_of(*asked, has_late=usage["has_loaded_at"]))
+        if not engine.is_distributed:
+            plan = plan_of(*asked, has_late=usage["has_loaded_at"])
+            by_range = panels.rows(engine, plan)
+            assert equal(by_range, table), "running totals and one statement say the same"
+        rows = table.to_pylist()
     keys = [(row.pop("snapshot"), row.pop("customer_id")) for row in rows]
     in_order = sorted(set(keys), key=lambda key: (key[1], key[0]))
     assert keys == in_order, "ordered by customer, and nobody twice"
@@ -200,22 +201,30 @@ class Hashable:
 def _statement(
     key: Hashable, event_types: tuple[str, ...], has_versions: bool, has_late: bool
 ) -> str:
-    asked = key.question
-    statement = panel.statement(
-        panel.Plan(
-            snapshots=asked.snapshots,
-            labels_known_on=asked.as_of,
-            lookback_days=asked.lookback_days,
-            definition=asked.definition,
-            vocabulary=asked.vocabulary,
-            features=asked.features,
-            all_places=panel.places(event_types),
-            arrival=asked.arrival,
-            has_customer_versions=has_versions,
-            has_late=has_late,
-        )
+    plan = plan_of(key.question, event_types, has_versions, has_late=has_late)
+    return panel.statement(plan).sql(dialect="duckdb")
+
+
+def plan_of(
+    asked: Question, event_types: tuple[str, ...], has_versions: bool, *, has_late: bool
+) -> panel.Plan:
+    return panel.Plan(
+        snapshots=asked.snapshots,
+        labels_known_on=asked.as_of,
+        lookback_days=asked.lookback_days,
+        definition=asked.definition,
+        vocabulary=asked.vocabulary,
+        features=asked.features,
+        all_places=panel.places(event_types),
+        arrival=asked.arrival,
+        has_customer_versions=has_versions,
+        has_late=has_late,
     )
-    return statement.sql(dialect="duckdb")
+
+
+def equal(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two panels are equal in every cell, NaN being equal to itself."""
+    return one.to_pandas().equals(other.to_pandas())
 
 
 def by_reference(world: World, question: Question) -> dict[tuple[date, str], Row]:

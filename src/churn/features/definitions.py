@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import yaml
@@ -106,7 +107,7 @@ class Feature:
 
     @property
     def is_aggregate(self) -> bool:
-        return any(True for _ in _parsed(self.expression).find_all(exp.AggFunc))
+        return _reads(self.expression)[1]
 
     @property
     def sql_type(self) -> str:
@@ -119,7 +120,7 @@ class Feature:
 
     def columns(self) -> set[str]:
         """The names that the expression reads."""
-        return {column.name for column in _parsed(self.expression).find_all(exp.Column)}
+        return set(_reads(self.expression)[0])
 
 
 @dataclass(frozen=True)
@@ -418,6 +419,14 @@ def _refusal(file: str, line: int, got: str, expected: str) -> ConfigurationErro
         expected=expected,
         next_step="mend the definition; docs/features.md lists the ones that work",
     )
+
+
+@cache
+def _reads(expression: str) -> tuple[frozenset[str], bool]:
+    """The names that an expression reads, and whether it aggregates; asked for again and again."""
+    tree = _parsed(expression)
+    names = frozenset(column.name for column in tree.find_all(exp.Column))
+    return names, tree.find(exp.AggFunc) is not None
 
 
 def _parsed(expression: str) -> exp.Expr:

@@ -12,6 +12,7 @@ from churn.features.beside import Beside
 from churn.features.definitions import Feature, Vocabulary, attribute_column, levels
 from churn.features.plan import Plan as Plan
 from churn.features.plan import places as places
+from churn.features.spans import Apart
 from churn.timeline import is_mature, label_window, midnight
 
 OUTCOMES = ("label", "label_mature", "left_after_days", "known_days", "is_involuntary")
@@ -128,14 +129,15 @@ def usable_snapshots(
     return [day for day in snapshots if (day - first_day).days >= min_history_days]
 
 
-def statement(plan: Plan) -> exp.Expr:
+def statement(plan: Plan, apart: Apart | None = None) -> exp.Expr:
     """The panel: snapshot, customer_id, the features in order, and what became of the customer.
 
     That is `OUTCOMES`: `label` and `label_mature`, `left_after_days` (see `labels.left`; null for
     who has not left as far as is known), `known_days`, how many days from the first of the label
     window on are known, and `is_involuntary` (see `labels.unpaid`; null for who has not left, and
     where the log cannot tell). Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population
-    first, usage left-joined; ordered by customer and snapshot.
+    first, usage left-joined; ordered by customer and snapshot. With `apart` also `spans`, which
+    stand for what is in it (see `windows.usage`).
     """
     others = beside.wanted(plan.features, plan.vocabulary)
     failures = _failures(plan)
@@ -143,7 +145,7 @@ def statement(plan: Plan) -> exp.Expr:
         "snapshot": _snapshots(plan),
         "moment": "SELECT snapshot, known_before FROM snapshot",
         **others.before,
-        **windows.usage(plan),
+        **windows.usage(plan, apart),
         "versions": labels.subscription_versions(
             known="m.known_before", seen="m.snapshot", columns="m.snapshot"
         ),
@@ -154,7 +156,7 @@ def statement(plan: Plan) -> exp.Expr:
         "leavers": labels.left(plan.definition),
         **({"failures": failures, "unpaid": labels.unpaid()} if failures else {}),
         "population": labels.population(plan.definition),
-        "first_events": _FIRST_EVENTS,
+        "first_events": _first_events(plan),
         "attributes": _attributes(plan),
         "contacted": _CONTACTED,
         **others.after,
@@ -175,47 +177,92 @@ def statement(plan: Plan) -> exp.Expr:
     """)
 
 
-def means_of_peers(plan: Plan) -> exp.Expr | None:
-    """What everybody at each snapshot was like, as the features of `plan` read it; None if none does.
+def day_rows(plan: Plan) -> exp.Expr:
+    """The days that `spans` are made of (see `windows.day_rows`)."""
+    return _sql(windows.day_rows(plan))
+
+
+def late_pairs(plan: Plan) -> exp.Expr:
+    """The pairs (snapshot, customer_id) of which `day_rows` hold what was not known then."""
+    return _sql(f"WITH snapshot AS ({_snapshots(plan)}) {windows.late_pairs(plan)}")
+
+
+def late_day_rows(plan: Plan) -> exp.Expr:
+    """The days of the pairs of `slow` as they were known then (see `windows.late_day_rows`)."""
+    return _sql(f"WITH snapshot AS ({_snapshots(plan)}) {windows.late_day_rows(plan)}")
+
+
+def span_columns(plan: Plan, columns: Sequence[str]) -> exp.Expr:
+    """The columns of spans (see `windows.span_columns`)."""
+    return _sql(windows.span_columns(plan, columns))
+
+
+def of_peers(plan: Plan) -> Plan:
+    """The plan of the features alone whose mean over everybody others of `plan` read."""
+    return replace(plan, features=peers.read(plan.features))
+
+
+def totals_of_peers(plan: Plan, apart: Apart) -> exp.Expr:
+    """What the means of the features of a plan `of_peers` are made of, of the customers in `spans`."""
+    whole = statement(plan, apart)
+    assert isinstance(whole, exp.Select)
+    ctes = {cte.alias: cte for cte in whole.ctes}
+    before = list(ctes)[: list(ctes).index("usage") + 1]
+    needed = [*before, "versions", "subscribed", "population"]
+    tables = [ctes[name].sql(dialect="duckdb") for name in needed]
+    return _sql(f"WITH {', '.join(tables)} {peers.totals(plan.features)}")
+
+
+def means_of_peers(plan: Plan) -> exp.Expr:
+    """What everybody at each snapshot was like, from `totals_of_peers` bound as `peer_totals`.
 
     Bound as `known_peers`, it stands in for what a statement `of_customers` cannot know.
     """
-    shared = peers.read(plan.features)
-    if not shared:
-        return None
-    alone = statement(replace(plan, features=shared))
-    assert isinstance(alone, exp.Select)
-    ctes = {cte.alias: cte for cte in alone.ctes}
-    needed = ["snapshot", "moment", "outside", "slow", "days", "usage", "versions", "subscribed"]
-    tables = [ctes[name].sql(dialect="duckdb") for name in [*needed, "population"] if name in ctes]
-    return _sql(f"WITH {', '.join(tables)} {peers.means(shared)}")
+    return _sql(peers.means(plan.features, "peer_totals"))
 
 
-def of_customers(statement: exp.Expr, *, first: str | None, before: str | None) -> exp.Expr:
-    """`statement` for the customers with first <= id < before (None: no bound) alone.
+def of_range(statement: exp.Expr) -> exp.Expr:
+    """`statement` for some customers alone: it reads the tables `in_range`.
 
     Reads `known_peers` (see `means_of_peers`) for the means over everybody.
     """
-    bounds = [
-        f"customer_id {compared} {exp.Literal.string(bound).sql(dialect='duckdb')}"
-        for compared, bound in ((">=", first), ("<", before))
-        if bound is not None
-    ]
-    if not bounds:
-        return statement
     chosen = statement.copy()
     assert isinstance(chosen, exp.Select)
-    for table in list(chosen.find_all(exp.Table)):
-        if table.name in _OF_CUSTOMERS:
-            part = _sql(f"SELECT * FROM {table.name} WHERE {' AND '.join(bounds)}")
-            table.replace(exp.Subquery(this=part, alias=table.args.get("alias") or table.this))
+    for table in chosen.find_all(exp.Table):
+        if table.name in OF_CUSTOMERS:
+            if not table.args.get("alias"):
+                table.set("alias", exp.TableAlias(this=table.this.copy()))
+            table.set("this", exp.to_identifier(in_range(table.name)))
     for cte in chosen.ctes:
         if cte.alias == "peers":
             cte.set("this", _sql("SELECT * FROM known_peers"))
     return chosen
 
 
-_OF_CUSTOMERS = ("daily", "late", "texts", "items", "customers", "subscriptions", "contacts")
+def in_range(table: str) -> str:
+    """What `of_range` reads instead of one of `OF_CUSTOMERS`."""
+    return f"{table}_in_range"
+
+
+def of_customers(table: str, *, first: str | None, before: str | None) -> exp.Expr:
+    """The rows of `table` of the customers with first <= id < before (None: no bound)."""
+    bounds = [
+        f"customer_id {compared} {exp.Literal.string(bound).sql(dialect='duckdb')}"
+        for compared, bound in ((">=", first), ("<", before))
+        if bound is not None
+    ]
+    return _sql(f"SELECT * FROM {table}" + (f" WHERE {' AND '.join(bounds)}" if bounds else ""))
+
+
+OF_CUSTOMERS = ("daily", "late", "texts", "items", "customers", "subscriptions", "contacts")
+
+
+def size(plan: Plan) -> exp.Expr:
+    """How many days and customers the snapshots of `plan` look back to: n_days, n_customers."""
+    return _sql(f"""
+        SELECT COUNT(*) AS n_days, COUNT(DISTINCT customer_id) AS n_customers FROM daily
+        WHERE day >= {_date(plan.first_day)} AND day < {_date(max(plan.snapshots))}
+    """)
 
 
 def every_so_many_customers(n: int) -> exp.Expr:
@@ -346,16 +393,22 @@ def _failures(plan: Plan) -> str | None:
     """
 
 
-_FIRST_EVENTS = """
-    SELECT s.snapshot, o.customer_id, MIN(o.day) AS day FROM (
-        SELECT customer_id, MIN(day) AS day, MIN(first_known_on) AS first_known_on FROM daily
-        WHERE DATE_DIFF('day', day, first_known_on) <= 1 GROUP BY customer_id
+def _first_events(plan: Plan) -> str:
+    """The first day of each customer as known at each snapshot."""
+    late = """
         UNION ALL
         SELECT customer_id, day, first_known_on FROM daily
         WHERE DATE_DIFF('day', day, first_known_on) > 1
-    ) AS o JOIN snapshot AS s ON o.day < s.snapshot AND o.first_known_on <= s.snapshot
-    GROUP BY s.snapshot, o.customer_id
-"""
+    """
+    return f"""
+        SELECT s.snapshot, o.customer_id, MIN(o.day) AS day FROM (
+            SELECT customer_id, MIN(day) AS day, MIN(first_known_on) AS first_known_on FROM daily
+            WHERE DATE_DIFF('day', day, first_known_on) <= 1 GROUP BY customer_id
+            {late if plan.has_late else ""}
+        ) AS o JOIN snapshot AS s ON o.day < s.snapshot AND o.first_known_on <= s.snapshot
+        GROUP BY s.snapshot, o.customer_id
+    """
+
 
 _CONTACTED = """
     SELECT s.snapshot, t.customer_id,

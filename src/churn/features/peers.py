@@ -18,13 +18,28 @@ def read(features: Sequence[Feature]) -> list[Feature]:
     return [item for item in features if PEERS + item.name in names]
 
 
-def means(features: Sequence[Feature]) -> str:
-    """SQL for the means of `features`, one row per snapshot.
+def means(features: Sequence[Feature], sums: str = "") -> str:
+    """SQL for the means of `features`, one row per snapshot, from rows of `sums` (by default: SQL)."""
+    columns = ", ".join(
+        f"CAST(SUM(total_{place}) AS DOUBLE) / NULLIF(SUM(count_{place}), 0) / {SCALE} "
+        f'AS "{PEERS}{item.name}"'
+        for place, item in enumerate(features)
+    )
+    rows = sums or f"({totals(features)})"
+    return f"SELECT snapshot, {columns} FROM {rows} AS t GROUP BY snapshot"
+
+
+def totals(features: Sequence[Feature]) -> str:
+    """SQL for what the means of `features` are made of, one row per snapshot, to be added up.
 
     Reads `population` and `usage`. Who has no row of usage counts with the feature's own value for
     nothing found, and not at all where it has none.
     """
-    columns = ", ".join(f'{_mean(item)} AS "{PEERS}{item.name}"' for item in features)
+    columns = ", ".join(
+        f"CAST(SUM(CAST(ROUND({_value(item)} * {SCALE}) AS BIGINT)) AS BIGINT) AS total_{place}, "
+        f"COUNT({_value(item)}) AS count_{place}"
+        for place, item in enumerate(features)
+    )
     return f"""
         SELECT p.snapshot, {columns} FROM population AS p
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
@@ -32,8 +47,6 @@ def means(features: Sequence[Feature]) -> str:
     """
 
 
-def _mean(item: Feature) -> str:
+def _value(item: Feature) -> str:
     plain = f'u."{item.name}"'
-    value = plain if item.empty is None else f"COALESCE({plain}, {item.empty})"
-    units = f"SUM(CAST(ROUND({value} * {SCALE}) AS BIGINT))"
-    return f"CAST({units} AS DOUBLE) / NULLIF(COUNT({value}), 0) / {SCALE}"
+    return plain if item.empty is None else f"COALESCE({plain}, {item.empty})"

@@ -1,27 +1,115 @@
-"""Days of usage → one row per snapshot and customer with a day in the look back, all aggregates."""
+"""Days of usage → one row per snapshot and customer with a day in the look back, all aggregates.
 
-from churn.features import beside, sequence
+Two ways give the same rows. One statement joins days to snapshots and aggregates them: it runs on
+any engine. Where the days of some customers fit into memory, `day_rows` are enough: running totals
+over them (`features.running`) make the `spans`, whatever the number of snapshots and windows.
+"""
+
+from collections.abc import Sequence
+
+from churn.features import beside, sequence, spans
+from churn.features.definitions import Feature
 from churn.features.plan import Plan
-from churn.usage.daily import as_known, slow_pairs
+from churn.features.spans import Apart
+from churn.usage import daily
 
 EPOCH_MONDAY_SHIFT = 3
 """1970-01-01 was a Thursday: (days since then + 3) % 7 is 0 on Mondays, on every engine."""
 
+WEEKDAY = f"(DATE_DIFF('day', DATE '1970-01-01', day) + {EPOCH_MONDAY_SHIFT}) % 7 AS weekday"
 
-def usage(plan: Plan) -> dict[str, str]:
+
+def usage(plan: Plan, apart: Apart | None = None) -> dict[str, str]:
     """The statement's tables up to `usage`: snapshot, customer_id, the features of days and
-    `n_qualifying_active`, the qualifying events in the `active_days` before; in one pass.
+    `n_qualifying_active`, the qualifying events in the `active_days` before.
 
-    Reads `daily`, `late`, `snapshot` (snapshot, first_day), and `outside` where a feature asks.
+    Reads `daily`, `late`, `snapshot` (snapshot, first_day), and `outside` where a feature asks; with
+    `apart`, for the features in it, `spans` instead: snapshot, customer_id and a column per span.
     """
-    slow = {"slow": slow_pairs(first=plan.first_day)} if plan.has_late else {}
-    return slow | {"days": _days(plan), "usage": _counted(plan)}
+    counted = _aggregates(plan)
+    marks = sequence.marks(beside.sequenced(plan.features, plan.vocabulary))
+    if apart is None:
+        return _over_days(plan, counted, marks, "usage")
+    made = f"SELECT snapshot, customer_id, {beside.sql(apart.features)} FROM spans"
+    names = {item.name for item in apart.features}
+    left = [item for item in counted if item.name not in names]
+    if not left and not marks:
+        return {"usage": made}
+    also = "".join(f', c."{name}"' for name in [*(item.name for item in left), *marks])
+    return _over_days(plan, left, marks, "counted") | {
+        "spanned": made,
+        "usage": f"""
+            SELECT m.* {also} FROM spanned AS m
+            JOIN counted AS c ON c.snapshot = m.snapshot AND c.customer_id = m.customer_id
+        """,
+    }
 
 
-def _days(plan: Plan) -> str:
-    """The days of every snapshot's look back, as known then, with what the features read."""
-    return as_known(
-        _day_columns(plan),
+def taken_apart(plan: Plan) -> Apart:
+    """What of `usage` running totals can give."""
+    return spans.taken_apart(_aggregates(plan), apart_from=list(plan.vocabulary.series))
+
+
+def day_rows(plan: Plan) -> str:
+    """SQL for the days from `plan.first_day` on, by customer and day, as the roll-up has them.
+
+    Once each: customer_id, day and what spans are computed from; totals over all rows whenever they
+    arrived. Reads `daily`.
+    """
+    return daily.in_order(
+        _day_columns(plan, _aggregates(plan)),
+        first=plan.first_day,
+        before=max(plan.snapshots),
+        use=plan.vocabulary.use,
+    )
+
+
+def late_pairs(plan: Plan) -> str:
+    """SQL for the pairs (snapshot, customer_id) whose `day_rows` hold what was not known then."""
+    return f"{daily.slow_pairs(first=plan.first_day)} ORDER BY snapshot, customer_id"
+
+
+def late_day_rows(plan: Plan) -> str:
+    """SQL for the days of `slow` pairs (`late_pairs`) as known at their snapshot: snapshot, and as
+    `day_rows`. Reads `daily`, `late`, `snapshot` and `slow`."""
+    columns = _day_columns(plan, _aggregates(plan))
+    return daily.rebuilt(columns, slow="slow", use=plan.vocabulary.use)
+
+
+def span_columns(plan: Plan, columns: Sequence[str]) -> str:
+    """SQL for `columns` of spans as x_0 …, of the rows of `day_rows` and their `gap_days`.
+
+    Reads `rows_in_order`, whose order stays.
+    """
+    of_a_day = daily.of_a_day(_day_columns(plan, _aggregates(plan)), use=plan.vocabulary.use)
+    listed = ", ".join(f"CAST({sql} AS BIGINT) AS x_{place}" for place, sql in enumerate(columns))
+    return f"SELECT {listed} FROM (SELECT gap_days, {WEEKDAY}, {of_a_day} FROM rows_in_order) AS d"
+
+
+def _aggregates(plan: Plan) -> list[Feature]:
+    """The aggregates of days, and who was active."""
+    reach = plan.definition.active_days
+    active = Feature(
+        name="n_qualifying_active",
+        sentence="Qualifying events in the days that make a customer active",
+        unit="events",
+        family="",
+        expression=f"COALESCE(SUM(CASE WHEN age_days <= {reach} THEN n_qualifying END), 0)",
+    )
+    return [*beside.aggregating(plan.features, "days"), active]
+
+
+def _over_days(
+    plan: Plan, counted: Sequence[Feature], marks: dict[str, str], name: str
+) -> dict[str, str]:
+    slow = {"slow": daily.slow_pairs(first=plan.first_day)} if plan.has_late else {}
+    return slow | {"days": _days(plan, counted), name: _counted(plan, counted, marks)}
+
+
+def _days(plan: Plan, counted: Sequence[Feature]) -> str:
+    """The days of every snapshot's look back, as known then, with what `counted` read."""
+    return daily.as_known(
+        _day_columns(plan, counted),
         first=plan.first_day,
         before=max(plan.snapshots),
         use=plan.vocabulary.use,
@@ -30,9 +118,8 @@ def _days(plan: Plan) -> str:
     )
 
 
-def _day_columns(plan: Plan) -> dict[str, str]:
-    """The columns of `days` that the features read, name → SQL; roles and qualifying are sums."""
-    counted = beside.aggregating(plan.features, "days")
+def _day_columns(plan: Plan, counted: Sequence[Feature]) -> dict[str, str]:
+    """The columns of days that `counted` read, name → SQL; roles and qualifying are sums."""
     wanted = {column for item in counted for column in item.columns()}
     wanted |= set(beside.sequenced(plan.features, plan.vocabulary).values())
     sums = {
@@ -43,16 +130,11 @@ def _day_columns(plan: Plan) -> dict[str, str]:
     sums["n_qualifying"] = plan.qualifying
     computed = {"age_days", "gap_days", "weekday", "n_use", *plan.vocabulary.series}
     plain = {name: name for name in sorted(wanted - set(sums) - computed)}
-    return plain | {
-        name: sql for name, sql in sums.items() if name in wanted or name == "n_qualifying"
-    }
+    return plain | {name: sql for name, sql in sums.items() if name in wanted}
 
 
-def _counted(plan: Plan) -> str:
+def _counted(plan: Plan, counted: Sequence[Feature], marks: dict[str, str]) -> str:
     """One row per snapshot and customer with a day in the look back; all aggregates in one pass."""
-    weekday = f"(DATE_DIFF('day', DATE '1970-01-01', day) + {EPOCH_MONDAY_SHIFT}) % 7 AS weekday"
-    counted = beside.aggregating(plan.features, "days")
-    marks = sequence.marks(beside.sequenced(plan.features, plan.vocabulary))
     listed = [f"{sql} AS {name}" for name, sql in marks.items()]
     aggregates = ", ".join([beside.sql(counted), *listed]).removeprefix(", ")
     read = sorted(beside.series(counted, plan.vocabulary))
@@ -62,9 +144,7 @@ def _counted(plan: Plan) -> str:
         if read
         else ""
     )
-    active = f"SUM(CASE WHEN age_days <= {plan.definition.active_days} THEN n_qualifying END)"
     return f"""
-        SELECT snapshot, customer_id, {aggregates + "," if aggregates else ""}
-               COALESCE({active}, 0) AS n_qualifying_active
-        FROM (SELECT days.*, {weekday} {outer} FROM days {join}) AS d GROUP BY snapshot, customer_id
+        SELECT snapshot, customer_id, {aggregates}
+        FROM (SELECT days.*, {WEEKDAY} {outer} FROM days {join}) AS d GROUP BY snapshot, customer_id
     """

@@ -11,7 +11,7 @@ import pandas as pd
 from churn import timeline
 from churn.errors import ConfigurationError, HeldBackError, nearest
 from churn.features import panel
-from churn.io import plans, tables
+from churn.io import panels, plans, tables
 from churn.io.engine import Engine
 from churn.io.workspace import Workspace, weigh
 from churn.learning import backtest, models, reach
@@ -64,9 +64,9 @@ def rebuilt(
         later = replace(
             plan, snapshots=tests, labels_known_on=as_of, arrival=settings.arrival(as_of)
         )
-        train = backtest.mature(engine.table(panel.statement(known)).to_pandas())
+        train = backtest.mature(panels.rows(engine, known).to_pandas())
         train = train.drop(columns=list(models.TIMES))  # the backtest judges one horizon
-        test = backtest.mature(engine.table(panel.statement(later)).to_pandas())
+        test = backtest.mature(panels.rows(engine, later).to_pandas())
         left.append(_days(engine.table(panel.departures(later)).to_pandas()))
         log.info(
             "origin %s: %s rows of %d snapshots to learn from, %s to judge, %d features",

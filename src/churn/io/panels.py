@@ -1,35 +1,176 @@
-"""A panel on its way to disk: as many customers at a time as fit into memory with ease."""
+"""The rows of a panel: by one statement where work is spread, else customers by customers.
 
+Of as many customers as fit into memory with ease the days are read once, in order; running totals
+over them make every aggregate of every window and snapshot (`features.running`), and one statement
+joins what else is known.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
-from churn.features import panel
+from churn.errors import InputError
+from churn.features import panel, running, windows
 from churn.features.plan import Plan
+from churn.features.running import Days, Flags, Pairs, Whole
+from churn.features.spans import Apart
 from churn.io.engine import Engine
 
-CELLS_AT_ONCE = 60_000_000
-"""Snapshots x customers x columns of one file. It hangs on nothing but the panel, so that the same
-panel has the same files on every machine."""
+Bound = tuple[str | None, str | None]
+"""A range of customer ids: the first, and the one behind the last; None where there is no bound."""
+
+CELLS_AT_ONCE = 20_000_000
+"""Numbers of days and of the panel that are held at a time, 8 bytes each. It hangs on nothing but the
+roll-up and the plan, so that the same panel has the same files on every machine."""
 
 
-def write(engine: Engine, plan: Plan, statement: exp.Expr, path: Path) -> None:
-    """The rows of the panel `statement` of `plan` as files of folder `path`, in its order.
+def write(engine: Engine, plan: Plan, path: Path) -> None:
+    """The panel of `plan` as files of folder `path`, in its order.
 
     Each file has the customers of a range of ids. An engine that spreads the work itself gets the
     whole statement.
     """
     if engine.is_distributed:
-        engine.write(statement, path)
+        engine.write(panel.statement(plan), path)
         return
     path.mkdir(parents=True)
-    cells = len(plan.snapshots) * (len(plan.features) + 4)
-    query = panel.every_so_many_customers(max(1, CELLS_AT_ONCE // cells))
-    inner = engine.table(query)["customer_id"].to_pylist()
-    means = panel.means_of_peers(plan) if inner else None
-    if means is not None:
-        engine.materialise("known_peers", means)
-    for number, (first, before) in enumerate(pairwise([None, *inner, None])):
-        part = panel.of_customers(statement, first=first, before=before)
-        engine.write(part, path / f"{number:05d}.parquet")
+    for number, statement in enumerate(_statements(engine, plan)):
+        engine.write(statement, path / f"{number:05d}.parquet")
+
+
+def rows(engine: Engine, plan: Plan) -> pa.Table:
+    """The panel of `plan`, in its order."""
+    if engine.is_distributed:
+        return engine.table(panel.statement(plan))
+    return pa.concat_tables([engine.table(statement) for statement in _statements(engine, plan)])
+
+
+def _statements(engine: Engine, plan: Plan) -> Iterator[exp.Expr]:
+    """A statement per range of customers; what it reads is there until the next one is asked for."""
+    apart = windows.taken_apart(plan)
+    statement = panel.statement(plan, apart)
+    bounds = _bounds(engine, plan, n_columns=len(apart.columns))
+    if len(bounds) > 1:
+        _know_peers(engine, panel.of_peers(plan), bounds)
+        statement = panel.of_range(statement)
+    for _ in _ranges(engine, plan, apart, bounds):
+        yield statement
+
+
+def _know_peers(engine: Engine, plan: Plan, bounds: Sequence[Bound]) -> None:
+    """What everybody was like, of whom no range of customers sees more than its own."""
+    if not plan.features:
+        return
+    apart = windows.taken_apart(plan)
+    query = panel.of_range(panel.totals_of_peers(plan, apart))
+    totals = [engine.table(query) for _ in _ranges(engine, plan, apart, bounds)]
+    engine.bind("peer_totals", pa.concat_tables(totals))
+    engine.materialise("known_peers", panel.means_of_peers(plan))
+
+
+def _ranges(engine: Engine, plan: Plan, apart: Apart, bounds: Sequence[Bound]) -> Iterator[Bound]:
+    """One range of customers after the other, with what `panel.of_range` and spans read bound."""
+    made = _Spans(engine, plan, apart, of_range=len(bounds) > 1)
+    for first, before in bounds:
+        if len(bounds) > 1:
+            for table in panel.OF_CUSTOMERS:
+                rows = panel.of_customers(table, first=first, before=before)
+                engine.view(panel.in_range(table), rows)
+        engine.bind("spans", made.table())
+        yield first, before
+
+
+def _bounds(engine: Engine, plan: Plan, *, n_columns: int) -> list[Bound]:
+    """Ranges of ids that hold as much as fits at a time."""
+    size = engine.table(panel.size(plan)).to_pylist()[0]
+    days = size["n_days"] / max(1, size["n_customers"])
+    cells = len(plan.snapshots) * (len(plan.features) + 4) + days * (n_columns + 2)
+    n = max(1, int(CELLS_AT_ONCE // cells))
+    if size["n_customers"] <= n:
+        return [(None, None)]
+    inner = engine.table(panel.every_so_many_customers(n))["customer_id"].to_pylist()
+    return list(pairwise([None, *inner, None]))
+
+
+class _Spans:
+    """Days in order → the spans of their customers."""
+
+    def __init__(self, engine: Engine, plan: Plan, apart: Apart, *, of_range: bool) -> None:
+        self._engine, self._plan, self._apart = engine, plan, apart
+        self._columns = apart.columns
+        self._query = panel.span_columns(plan, self._columns)
+        asked = [panel.day_rows(plan), panel.late_pairs(plan), panel.late_day_rows(plan)]
+        self._rows, self._late_pairs, self._late_rows = (
+            panel.of_range(query) if of_range else query for query in asked
+        )
+
+    def table(self) -> pa.Table:
+        """The spans as known at every snapshot: snapshot, customer_id and a column for each."""
+        everybody = self._at(self._plan.snapshots, self._engine.table(self._rows))
+        if not self._plan.has_late:
+            return everybody
+        slow = self._engine.table(self._late_pairs)
+        if not slow.num_rows:
+            return everybody
+        self._engine.bind("slow", slow)
+        late = self._engine.table(self._late_rows)
+        parts = [everybody.join(slow, ["snapshot", "customer_id"], join_type="left anti")]
+        for snapshot in self._plan.snapshots:
+            parts.append(self._at([snapshot], late.filter(pc.equal(late["snapshot"], snapshot))))
+        return pa.concat_tables(parts)
+
+    def _at(self, snapshots: Sequence[date], rows: pa.Table) -> pa.Table:
+        """The spans of the customers of `rows`, days in order, at each of `snapshots`."""
+        runs = pc.run_end_encode(rows["customer_id"].combine_chunks(), run_end_type=pa.int64())
+        day = rows["day"].cast(pa.int32()).to_numpy().astype(np.int64)
+        origin = int(day.min(initial=0))
+        days = Days(
+            starts=np.append(0, runs.run_ends.to_numpy()),
+            day=day - origin,
+            is_use=rows[self._plan.vocabulary.use].to_numpy() > 0,
+        )
+        asked = self._of_days(rows, days)
+        at = np.array(snapshots, dtype="datetime64[D]").astype(np.int64)
+        pairs = self._pairs(days, asked, at - origin)
+        return pa.table(
+            {
+                "snapshot": pa.array(at[pairs.snapshot].astype("datetime64[D]"), pa.date32()),
+                "customer_id": runs.values.take(pa.array(pairs.customer)),
+                **{
+                    self._apart.names[span]: _nullable(values, is_null)
+                    for span, (values, is_null) in pairs.values.items()
+                },
+            }
+        )
+
+    def _pairs(self, days: Days, columns: Mapping[str, Whole], snapshots: Whole) -> Pairs:
+        spans, lookback_days = list(self._apart.names), self._plan.lookback_days
+        try:
+            return running.of_spans(days, columns, spans, snapshots, lookback_days=lookback_days)
+        except running.TooLargeError as error:
+            raise InputError(
+                "a sum does not fit into 64 bits",
+                got=str(error),
+                expected="values of at most 9e13 in total per customer",
+                next_step="look at the values of the log with `churn check`",
+            ) from error
+
+    def _of_days(self, rows: pa.Table, days: Days) -> dict[str, Whole]:
+        """SQL of a column that spans read → its values, row by row."""
+        gaps, is_null = running.gaps(days)
+        with_gaps = rows.append_column("gap_days", _nullable(gaps, is_null))
+        self._engine.bind("rows_in_order", with_gaps)
+        table = self._engine.table(self._query)
+        return {sql: table[f"x_{place}"].to_numpy() for place, sql in enumerate(self._columns)}
+
+
+def _nullable(values: Whole, is_null: Flags) -> pa.Array:
+    """An Arrow array over `values` itself; `pa.array` with a mask takes seventy times as long."""
+    valid = pa.py_buffer(np.packbits(~is_null, bitorder="little"))
+    return pa.Array.from_buffers(pa.int64(), len(values), [valid, pa.py_buffer(values)])

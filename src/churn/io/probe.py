@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from churn.features import injection, panel
-from churn.io import plans, tables
+from churn.io import panels, plans, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import near, opened, resources
 from churn.io.workspace import SIDES, Workspace, weigh
@@ -75,6 +75,6 @@ def _scores(
     with opened(near(resources(settings.engine)), found) as engine:
         plan = plans.plan_of(candidate, settings, as_of, usage)
         weigh(engine, plan.vocabulary)
-        rows = engine.table(panel.statement(plan)).to_pandas()
+        rows = panels.rows(engine, plan).to_pandas()
     names = "\n".join(rows["customer_id"]).encode()
     return names + models.predict(candidate.model, rows).tobytes() if len(rows) else b""

@@ -29,7 +29,7 @@ def run(settings: Settings) -> None:
         folder = workspace.folder("panel")
         folder.mkdir(parents=True, exist_ok=True)
         with tables.staging(folder) as place:
-            panels.write(engine, plan, panel.statement(plan), place / "panel")
+            panels.write(engine, plan, place / "panel")
             tables.commit(
                 folder,
                 {"panel": place / "panel"},

@@ -122,6 +122,10 @@ def _numbered(
     return event_types
 
 
+ROWS_PER_GROUP = 16_384
+"""Of a month: a panel reads it by ranges of customers."""
+
+
 def _rows_of(names: Sequence[str]) -> exp.Expr:
     """All rows of some tables of the engine with the same columns."""
     return parse_one(" UNION ALL ".join(f"SELECT * FROM {name}" for name in names))
@@ -172,7 +176,7 @@ def _month_by_month(
         intake.bind(engine, month)
         for name, query in queries.items():
             path = places[name] / f"{month}.parquet"
-            engine.write(query, path)
+            engine.write(query, path, rows_per_group=ROWS_PER_GROUP)
             written[name][month] = path
             if name == "daily":
                 engine.bind("daily_part", path)

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sqlglot import exp
 
 from churn import contracts
 from churn.errors import HeldBackError, NotArrivedError
 from churn.features import panel
-from churn.io import bundle, plans, scorer, sink, tables
+from churn.io import bundle, panels, plans, scorer, sink, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh
@@ -35,7 +34,7 @@ def run(settings: Settings) -> None:
     with opened(resources(settings.engine), workspace.usage()) as engine:
         plan = plans.plan_of(champion, settings, as_of, usage)
         weigh(engine, plan.vocabulary)
-        risks = _kept(engine, champion, panel.statement(plan), workspace.folder("scored"), as_of)
+        risks = _kept(engine, champion, plan, workspace.folder("scored"), as_of)
     if not len(risks):
         raise HeldBackError(
             f"nobody is active at {as_of}",
@@ -68,12 +67,12 @@ def _require_arrived(as_of: date, usage: dict[str, Any]) -> None:
 
 
 def _kept(
-    engine: Engine, champion: Bundle, statement: exp.Expr, folder: Path, as_of: date
+    engine: Engine, champion: Bundle, plan: panel.Plan, folder: Path, as_of: date
 ) -> pd.DataFrame:
     """customer_id and `models.risks` of everybody, with the features behind them kept as part `as_of`."""
     if engine.is_distributed:
-        return _kept_by_workers(engine, champion, statement, folder, as_of)
-    features = engine.table(statement).to_pandas().drop(columns=list(panel.OUTCOMES))
+        return _kept_by_workers(engine, champion, plan, folder, as_of)
+    features = panels.rows(engine, plan).to_pandas().drop(columns=list(panel.OUTCOMES))
     if features.empty:
         return features[["customer_id"]]
     tables.write(folder, {as_of.isoformat(): features}, keep=True)
@@ -81,13 +80,13 @@ def _kept(
 
 
 def _kept_by_workers(
-    engine: Engine, champion: Bundle, statement: exp.Expr, folder: Path, as_of: date
+    engine: Engine, champion: Bundle, plan: panel.Plan, folder: Path, as_of: date
 ) -> pd.DataFrame:
     """The same with the model brought to the rows: only the risks come here."""
     folder.mkdir(parents=True, exist_ok=True)
     with tables.staging(folder) as place:
         part = {as_of.isoformat(): place / "scored"}
-        engine.write(scorer.without_outcomes(statement), place / "scored")
+        engine.write(scorer.without_outcomes(panel.statement(plan)), place / "scored")
         engine.bind("scored", place / "scored")
         made = scorer.Scorer.of(champion.model)
         risks = engine.apply(made, scorer.scored_rows(champion.model), scorer.RISKS).to_pandas()

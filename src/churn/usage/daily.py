@@ -193,6 +193,27 @@ def as_known(
     """
 
 
+def in_order(columns: Mapping[str, str], *, first: date, before: date, use: str) -> str:
+    """SQL for the days of `daily` in [first, before), once each, by customer and day: customer_id,
+    day and the columns of the roll-up that `columns` and `use` (see `as_known`) are computed from."""
+    days = stepped(
+        raw_columns(columns, use=use), first=first, before=before, use=use, with_gaps=False
+    )
+    return f"{days} ORDER BY customer_id, day"
+
+
+def rebuilt(columns: Mapping[str, str], *, slow: str, use: str) -> str:
+    """SQL for the days of the pairs of `slow` as known at their snapshot: snapshot, and as `in_order`
+    by snapshot, customer and day. Reads `daily`, `late` and `snapshot`."""
+    days = _slow_days(raw_columns(columns, use=use), slow=slow, use=use, with_gaps=False)
+    return f"{days} ORDER BY snapshot, customer_id, day"
+
+
+def of_a_day(columns: Mapping[str, str], *, use: str) -> str:
+    """SQL for `n_use` and `columns` of a row of `in_order`."""
+    return ", ".join([f"{use} AS n_use", *(f"{sql} AS {name}" for name, sql in columns.items())])
+
+
 def _fast_days(stepped: str, raw: Sequence[str], *, slow: str | None) -> str:
     """The days of all pairs for which the totals hold."""
     taken = ", ".join(f"d.{name}" for name in raw)

@@ -18,6 +18,8 @@ from churn.settings import EngineSettings
 
 Relation: TypeAlias = pa.Table | Path | Sequence[Path]
 
+ROWS_PER_GROUP = 131_072
+
 Batches: TypeAlias = Callable[[pa.Table], pa.Table]
 
 
@@ -74,10 +76,11 @@ class Engine(ABC):
         """The rows of `query` as an Arrow table."""
 
     @abstractmethod
-    def write(self, query: exp.Expr, path: Path) -> None:
+    def write(self, query: exp.Expr, path: Path, *, rows_per_group: int = ROWS_PER_GROUP) -> None:
         """The rows of `query`, in its own order, as a Parquet file at `path`.
 
-        A distributed engine makes `path` a folder of files, whose names sort in that order.
+        A distributed engine makes `path` a folder of files, whose names sort in that order. Of a file
+        with small groups of rows a range of its first column is read without most of the rest.
         """
 
     @abstractmethod

@@ -11,18 +11,20 @@ import pyarrow as pa
 from sqlglot import exp
 
 from churn.errors import InputError, MachineError
-from churn.io.engine import Batches, Engine, Relation, Resources
+from churn.io.engine import ROWS_PER_GROUP, Batches, Engine, Relation, Resources
 
 
 class Duck(Engine):
-    """DuckDB; nothing is created outside the connection but the files that are asked for."""
+    """DuckDB; nothing is created outside the connection but the files that are asked for.
+
+    What is read from an Arrow table stays in its order.
+    """
 
     def __init__(self, resources: Resources) -> None:
         self._connection = duckdb.connect(
             config={
                 "threads": resources.threads,
                 "memory_limit": _left_over(resources.memory_limit),
-                "preserve_insertion_order": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 **({"temp_directory": resources.spill} if resources.spill else {}),
@@ -55,8 +57,8 @@ class Duck(Engine):
         with _machine_failures():
             return self._connection.sql(_sql(query)).to_arrow_table()
 
-    def write(self, query: exp.Expr, path: Path) -> None:
-        self._write(_sql(query), path)
+    def write(self, query: exp.Expr, path: Path, *, rows_per_group: int = ROWS_PER_GROUP) -> None:
+        self._write(_sql(query), path, rows_per_group)
 
     def write_parts(
         self, query: exp.Expr, folder: Path, *, by: str, order: Sequence[str], parts: Sequence[str]
@@ -67,10 +69,10 @@ class Duck(Engine):
             self._write(f"SELECT * EXCLUDE ({by}) {chosen} ORDER BY {', '.join(order)}", path)
         return written
 
-    def _write(self, sql: str, path: Path) -> None:
+    def _write(self, sql: str, path: Path, rows_per_group: int = ROWS_PER_GROUP) -> None:
         self._execute(
             f"COPY ({sql}) TO {_literal(str(path))} "
-            "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 131072)"
+            f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {rows_per_group})"
         )
 
     def apply(self, function: Batches, query: exp.Expr, schema: pa.Schema) -> pa.Table:

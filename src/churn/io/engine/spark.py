@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from churn.errors import ConfigurationError, InputError, MachineError
-from churn.io.engine import Batches, Engine, Relation, Resources
+from churn.io.engine import ROWS_PER_GROUP, Batches, Engine, Relation, Resources
 from churn.io.engine.application import application, require_installed
 from churn.io.engine.dialect import Portable
 
@@ -92,7 +92,7 @@ class Spark(Engine):
         with self._watched(), _failures():
             return _nullable(self._rows(query).toArrow())
 
-    def write(self, query: exp.Expr, path: Path) -> None:
+    def write(self, query: exp.Expr, path: Path, *, rows_per_group: int = ROWS_PER_GROUP) -> None:
         with _whole(path), self._watched(), _failures():
             _written(self._rows(query), path)
 
