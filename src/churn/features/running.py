@@ -6,6 +6,7 @@ Everything is in 64-bit integers, so no result depends on order, threads or how 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,8 +76,9 @@ def of_spans(
     places = _Places(days, spans, snapshots, lookback_days)
     read = {ONE: np.ones(len(days.day), dtype=np.int64), **columns}
     values: dict[Span, tuple[Whole, Flags]] = {}
+    flags = {span.valid: _Column(days, read, span.valid, places) for span in spans if span.valid}
     for column in dict.fromkeys(span.column for span in spans):
-        of_column = _Column(days, read, column, places)
+        of_column = _Column(days, read, column, places, flags)
         values |= {span: of_column.between(span) for span in spans if span.column == column}
     return Pairs(places.customer, places.snapshot, {span: values[span] for span in spans})
 
@@ -142,9 +144,15 @@ class _Column:
     """One column with its running totals, made when they are asked for."""
 
     def __init__(
-        self, days: Days, columns: Mapping[str, Whole], column: str, places: _Places
+        self,
+        days: Days,
+        columns: Mapping[str, Whole],
+        column: str,
+        places: _Places,
+        flags: Mapping[str, "_Column"] = MappingProxyType({}),
     ) -> None:
-        self._days, self._columns, self._column, self._places = days, columns, column, places
+        self._days, self._columns, self._column = days, columns, column
+        self._places, self._flags = places, flags
         self._taken: dict[tuple[str, Key], Whole] = {}
         self._totals: dict[str, Whole] = {}
 
@@ -155,8 +163,7 @@ class _Column:
             return self._age_of_a_day(span.function, first, before)
         is_null = self._places.is_empty(first, before)
         if span.valid is not None:
-            counted = _Column(self._days, self._columns, span.valid, self._places)
-            is_null = is_null | (counted._sum(first, before) == 0)
+            is_null = is_null | (self._flags[span.valid]._sum(first, before) == 0)
         if span.function == "sum":
             values = self._sum(first, before)
         elif span.function == "aged":

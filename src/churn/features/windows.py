@@ -77,13 +77,14 @@ def late_day_rows(plan: Plan) -> str:
 
 
 def span_columns(plan: Plan, columns: Sequence[str]) -> str:
-    """SQL for `columns` of spans as x_0 …, of the rows of `day_rows` and their `gap_days`.
+    """SQL for `columns` of spans as x_0 …, beside the `day` of each of the rows of `day_rows`.
 
-    Reads `rows_in_order`, whose order stays.
+    Reads `rows_in_order`, those rows with their `gap_days`, whose order stays.
     """
     of_a_day = daily.of_a_day(_day_columns(plan, _aggregates(plan)), use=plan.vocabulary.use)
-    listed = ", ".join(f"CAST({sql} AS BIGINT) AS x_{place}" for place, sql in enumerate(columns))
-    return f"SELECT {listed} FROM (SELECT gap_days, {WEEKDAY}, {of_a_day} FROM rows_in_order) AS d"
+    listed = [f"CAST({sql} AS BIGINT) AS x_{place}" for place, sql in enumerate(columns)]
+    rows = f"SELECT day, gap_days, {WEEKDAY}, {of_a_day} FROM rows_in_order"
+    return f"SELECT {', '.join(['day', *listed])} FROM ({rows}) AS d"
 
 
 def _aggregates(plan: Plan) -> list[Feature]:

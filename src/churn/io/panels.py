@@ -167,6 +167,7 @@ class _Spans:
         with_gaps = rows.append_column("gap_days", _nullable(gaps, is_null))
         self._engine.bind("rows_in_order", with_gaps)
         table = self._engine.table(self._query)
+        assert table["day"].equals(rows["day"]), "the engine kept the order of the rows"
         return {sql: table[f"x_{place}"].to_numpy() for place, sql in enumerate(self._columns)}
 
 
