@@ -72,6 +72,8 @@ class SourceSettings:
     in the environment variable `url_variable` (nowhere else: it holds a password). Events after the
     greatest `watermark` (a column) taken in are read, and the last `reread_rows` again, since rows
     can be committed late; `batch_rows` are in memory at a time.
+
+    With `name` spark they are what Spark reads on `engine.master`: tables, files or SELECTs.
     """
 
     name: str = "files"
@@ -102,7 +104,7 @@ class SourceSettings:
         _variable("source.url_variable", self.url_variable)
         _between("source.reread_rows", self.reread_rows, 0, 10_000_000)
         _between("source.batch_rows", self.batch_rows, 1, 10_000_000)
-        _one_of("source.name", self.name, ["demo", "files", "complete_journey", "sql"])
+        _one_of("source.name", self.name, ["demo", "files", "complete_journey", "sql", "spark"])
         _one_of("source.format", self.format, FORMATS)
         _one_of("source.unknown_customers", self.unknown_customers, ["refuse", "keep"])
         for name in self.columns:

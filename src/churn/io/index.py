@@ -100,7 +100,11 @@ class Index:
 
     def __init__(self, folder: Path, *, pattern: str, source: SourceSettings) -> None:
         settings = {name: getattr(source, name) for name in READING}
-        settings["knows_customers"] = bool(source.customers) or source.name not in ("files", "sql")
+        settings["knows_customers"] = bool(source.customers) or source.name not in (
+            "files",
+            "sql",
+            "spark",
+        )
         text = json.dumps([VERSION, settings], sort_keys=True, default=str)
         self.path = folder / "index.json"
         self.reading = hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Where rows of a database land as Parquet files, and which of those fetched have not landed yet.
+"""Where rows of a database or of Spark land as Parquet files, and which have not landed yet.
 
 A landed file never changes, and the files themselves are the only memory: how far a table was read
 is what stands in them, so a run that dies between landing and recording forgets nothing. From here
@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.dataset as dataset
 import pyarrow.parquet as pq
 
-from churn.contracts import SOURCES
-from churn.errors import InputError
+from churn.contracts import REQUIRED, SOURCES
+from churn.errors import InputError, nearest
 from churn.io import tables
 from churn.io.engine import Engine, Resources, near, opened
 from churn.settings import SourceSettings
@@ -47,7 +47,7 @@ def folder(source: SourceSettings, *, workspace: Path) -> Path:
     """Where the rows land. Another table, watermark or column is another log: it starts anew."""
     asked = {"events": source.events, "watermark": source.watermark, "columns": source.columns}
     text = json.dumps(asked, sort_keys=True, default=str)
-    return workspace / "sql" / hashlib.sha256(text.encode()).hexdigest()[:12]
+    return workspace / source.name / hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def patterns(source: SourceSettings, *, workspace: Path) -> dict[str, str | None]:
@@ -57,6 +57,34 @@ def patterns(source: SourceSettings, *, workspace: Path) -> dict[str, str | None
         name: f"{place}/{name}.parquet" if getattr(source, name) else None for name in SOURCES
     }
     return {**found, "events": f"{place}/events/*.parquet" if source.events else None}
+
+
+def wanted(
+    name: str, label: str, there: Sequence[str], *, source: SourceSettings
+) -> dict[str, str]:
+    """Our column names → theirs, for the columns `there` of the table that `source.<name>` names.
+
+    Raises `InputError` for one that is required or mapped and missing.
+    """
+    mapping = dict(source.columns if name == "events" else source.side_columns.get(name, {}))
+    shared = source.columns.get("customer_id", "")
+    if shared in there and name != "events" and "customer_id" in SOURCES[name].columns:
+        mapping.setdefault("customer_id", shared)
+    key = "source.columns" if name == "events" else f"source.side_columns.{name}"
+    names = {ours: mapping.get(ours, ours) for ours in SOURCES[name].columns}
+    for ours, theirs in names.items():
+        if theirs not in there and (ours in REQUIRED[name] or ours in mapping):
+            raise no_column(label, theirs, there, key=f"{key}.{ours}")
+    return {ours: theirs for ours, theirs in names.items() if theirs in there}
+
+
+def no_column(label: str, name: str, there: Sequence[str], *, key: str) -> InputError:
+    return InputError(
+        f"{label} has no column {name!r} ({key})",
+        got=f"columns {', '.join(there) or 'none'}",
+        expected=nearest(name, list(there)) if there else "a column",
+        next_step=f"set {key}=NAME",
+    )
 
 
 def landed(place: Path) -> list[Path]:

@@ -32,7 +32,7 @@ def patterns(source: SourceSettings, *, workspace: Path) -> dict[str, str]:
     Raises `ConfigurationError` when there is no pattern for events, or nothing was simulated yet.
     """
     given = {name: getattr(source, name) for name in SOURCES}
-    if source.name == "sql":
+    if source.name in ("sql", "spark"):
         given = landing.patterns(source, workspace=workspace)
     elif source.name != "files":
         given = _own_files(source, workspace=workspace) | {k: v for k, v in given.items() if v}

@@ -82,11 +82,15 @@ class Intake:
 
 
 def fetch(source: SourceSettings, *, workspace: Path, resources: Resources) -> None:
-    """Land in the workspace what the source keeps elsewhere (see `sql_source`); files stay."""
+    """Land in the workspace what the source keeps elsewhere (`sql_source`, `spark_source`)."""
     if source.name == "sql":
         from churn.io import sql_source
 
         sql_source.fetch(source, workspace=workspace, resources=resources)
+    if source.name == "spark":
+        from churn.io import spark_source
+
+        spark_source.fetch(source, workspace=workspace, resources=resources)
 
 
 def deliveries(

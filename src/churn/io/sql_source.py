@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from churn.contracts import REQUIRED, SOURCES
+from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, nearest
 from churn.io import convert, landing, sql, tables
 from churn.io.engine import Resources
@@ -204,7 +204,7 @@ def _fields(name: str, relation: Relation, *, source: SourceSettings) -> list[Fi
     Raises `InputError` for one that is missing or whose type cannot be what it is needed for.
     """
     there = {field.name: field for field in relation.fields}
-    wanted = _wanted(name, relation, source=source)
+    wanted = landing.wanted(name, relation.label, list(there), source=source)
     for ours, theirs in wanted.items():
         kind = there[theirs].arrow
         if name == "events":
@@ -224,35 +224,10 @@ def _fields(name: str, relation: Relation, *, source: SourceSettings) -> list[Fi
     return [there[found] for found in names]
 
 
-def _wanted(name: str, relation: Relation, *, source: SourceSettings) -> dict[str, str]:
-    """Our column names → theirs, for the columns that the table has."""
-    mapping = dict(source.columns if name == "events" else source.side_columns.get(name, {}))
-    there = [field.name for field in relation.fields]
-    shared = source.columns.get("customer_id")
-    if name != "events" and "customer_id" in SOURCES[name].columns and shared in there:
-        mapping.setdefault("customer_id", shared)
-    key = "source.columns" if name == "events" else f"source.side_columns.{name}"
-    names = {ours: mapping.get(ours, ours) for ours in SOURCES[name].columns}
-    for ours, theirs in names.items():
-        if theirs not in there and (ours in REQUIRED[name] or ours in mapping):
-            raise _no_column(relation, theirs, f"{key}.{ours}")
-    return {ours: theirs for ours, theirs in names.items() if theirs in there}
-
-
-def _no_column(relation: Relation, name: str, key: str) -> InputError:
-    there = [field.name for field in relation.fields]
-    return InputError(
-        f"{relation.label} has no column {name!r} ({key})",
-        got=f"columns {', '.join(there) or 'none'}",
-        expected=nearest(name, there) if there else "a column",
-        next_step=f"set {key}=NAME",
-    )
-
-
 def _refuse_watermark(relation: Relation, name: str) -> None:
     kinds = {field.name: field.kind for field in relation.fields}
     if name not in kinds:
-        raise _no_column(relation, name, "source.watermark")
+        raise landing.no_column(relation.label, name, list(kinds), key="source.watermark")
     if kinds[name] not in FLOW:
         raise InputError(
             f"{relation.label} column {name!r} cannot be the watermark",

@@ -29,7 +29,11 @@ def run(settings: Settings) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="churn-check-") as folder:
         scratch = Path(folder)
-        own = scratch if settings.source.name in ("complete_journey", "sql") else settings.place
+        own = (
+            scratch
+            if settings.source.name in ("complete_journey", "sql", "spark")
+            else settings.place
+        )
         sources.fetch(settings.source, workspace=own, resources=resources(settings.engine))
         intake = sources.take_in(
             settings.source,

@@ -41,7 +41,7 @@ def started(resources: Resources) -> Engine:
     """
     require_installed()
     try:
-        with _failures():
+        with failures():
             return Spark(application(resources).newSession(), resources)
     except MachineError as error:
         raise MachineError(
@@ -69,7 +69,7 @@ class Spark(Engine):
                 _quietly_released(frame)
 
     def bind(self, name: str, relation: Relation, *, row_numbers: bool = False) -> None:
-        with _failures():
+        with failures():
             if isinstance(relation, pa.Table):
                 frame = self._session.createDataFrame(relation)
             else:
@@ -77,11 +77,11 @@ class Spark(Engine):
             frame.createOrReplaceTempView(name)
 
     def view(self, name: str, query: exp.Expr) -> None:
-        with _failures():
+        with failures():
             self._rows(query).createOrReplaceTempView(name)
 
     def materialise(self, name: str, query: exp.Expr) -> None:
-        with _failures():
+        with failures():
             frame = self._rows(query).persist()
             frame.createOrReplaceTempView(name)
             if name in self._kept:
@@ -89,21 +89,21 @@ class Spark(Engine):
             self._kept[name] = frame
 
     def table(self, query: exp.Expr) -> pa.Table:
-        with self._watched(), _failures():
+        with self._watched(), failures():
             return _nullable(self._rows(query).toArrow())
 
     def write(self, query: exp.Expr, path: Path, *, rows_per_group: int = ROWS_PER_GROUP) -> None:
-        with _whole(path), self._watched(), _failures():
-            _written(self._rows(query), path)
+        with _whole(path), self._watched(), failures():
+            written(self._rows(query), path)
 
     def write_parts(
         self, query: exp.Expr, folder: Path, *, by: str, order: Sequence[str], parts: Sequence[str]
     ) -> dict[str, Path]:
         place = folder / "parts"
-        with _whole(place), self._watched(), _failures():
+        with _whole(place), self._watched(), failures():
             rows = self._rows(query)
             chosen = rows.where(rows[by].isin(*parts)).sort(by, *order)
-            _written(chosen, place, by=by)
+            written(chosen, place, by=by)
             nothing = _arrow_schema(rows.drop(by)).empty_table()
             for part in parts:
                 if not (place / f"{by}={part}").exists():
@@ -118,7 +118,7 @@ class Spark(Engine):
             for batch in rows:
                 yield from function(pa.Table.from_batches([batch])).cast(schema).to_batches()
 
-        with self._watched(), _failures():
+        with self._watched(), failures():
             kinds = from_arrow_schema(schema, prefer_timestamp_ntz=True)
             return _nullable(self._rows(query).mapInArrow(batches, kinds).toArrow()).cast(schema)
 
@@ -245,7 +245,7 @@ def _arrow_schema(frame: "DataFrame") -> pa.Schema:
     return pa.schema([field.with_nullable(True) for field in to_arrow_schema(frame.schema)])
 
 
-def _written(frame: "DataFrame", path: Path, *, by: str | None = None) -> None:
+def written(frame: "DataFrame", path: Path, *, by: str | None = None) -> None:
     """Let the workers write `frame` below `path`, and see that every row of it is there.
 
     Workers that do not share the driver's file system write into their own, and Spark calls that a
@@ -289,7 +289,7 @@ def _quietly_released(frame: "DataFrame") -> None:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures() -> Iterator[None]:
     """Spark's errors as ours: one line for a person instead of a hundred of two stack traces."""
     from py4j.protocol import Py4JError
     from pyspark.errors import AnalysisException, PySparkException
