@@ -5,8 +5,7 @@ over them make every aggregate of every window and snapshot (`features.running`)
 joins what else is known.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -112,44 +111,50 @@ class _Spans:
 
     def table(self) -> pa.Table:
         """The spans as known at every snapshot: snapshot, customer_id and a column for each."""
-        everybody = self._at(self._plan.snapshots, self._engine.table(self._rows))
+        everybody = self._of_everybody(self._engine.table(self._rows))
         if not self._plan.has_late:
             return everybody
         slow = self._engine.table(self._late_pairs)
         if not slow.num_rows:
             return everybody
         self._engine.bind("slow", slow)
-        late = self._engine.table(self._late_rows)
-        parts = [everybody.join(slow, ["snapshot", "customer_id"], join_type="left anti")]
-        for snapshot in self._plan.snapshots:
-            parts.append(self._at([snapshot], late.filter(pc.equal(late["snapshot"], snapshot))))
-        return pa.concat_tables(parts)
+        as_it_was = everybody.join(slow, ["snapshot", "customer_id"], join_type="left anti")
+        return pa.concat_tables([as_it_was, self._of_pairs(self._engine.table(self._late_rows))])
 
-    def _at(self, snapshots: Sequence[date], rows: pa.Table) -> pa.Table:
-        """The spans of the customers of `rows`, days in order, at each of `snapshots`."""
-        runs = pc.run_end_encode(rows["customer_id"].combine_chunks(), run_end_type=pa.int64())
-        day = rows["day"].cast(pa.int32()).to_numpy().astype(np.int64)
+    def _of_everybody(self, rows: pa.Table) -> pa.Table:
+        """The spans of the customers of `rows`, by customer and day, at every snapshot."""
+        ends, ids = _runs(rows["customer_id"])
+        at = np.array(self._plan.snapshots, dtype="datetime64[D]").astype(np.int64)
+        day = _epoch_days(rows["day"])
         origin = int(day.min(initial=0))
-        days = Days(
-            starts=np.append(0, runs.run_ends.to_numpy()),
-            day=day - origin,
-            is_use=rows[self._plan.vocabulary.use].to_numpy() > 0,
-        )
-        asked = self._of_days(rows, days)
-        at = np.array(snapshots, dtype="datetime64[D]").astype(np.int64)
-        pairs = self._pairs(days, asked, at - origin)
-        return pa.table(
-            {
-                "snapshot": pa.array(at[pairs.snapshot].astype("datetime64[D]"), pa.date32()),
-                "customer_id": runs.values.take(pa.array(pairs.customer)),
-                **{
-                    self._apart.names[span]: _nullable(values, is_null)
-                    for span, (values, is_null) in pairs.values.items()
-                },
-            }
+        pairs = self._pairs(rows, np.append(0, ends), day - origin, at - origin)
+        dates = pa.array(at.astype(np.int32), pa.date32())
+        return self._named(
+            dates.take(pa.array(pairs.snapshot)), ids.take(pa.array(pairs.customer)), pairs
         )
 
-    def _pairs(self, days: Days, columns: Mapping[str, Whole], snapshots: Whole) -> Pairs:
+    def _of_pairs(self, rows: pa.Table) -> pa.Table:
+        """The spans of the pairs of `rows`, by snapshot, customer and day, as known at the snapshot.
+
+        Each is a customer by itself, with days counted to its own snapshot.
+        """
+        ends = np.union1d(_runs(rows["snapshot"])[0], _runs(rows["customer_id"])[0])
+        starts = np.append(0, ends)
+        day = _epoch_days(rows["day"]) - _epoch_days(rows["snapshot"])
+        pairs = self._pairs(rows, starts, day, np.zeros(1, dtype=np.int64))
+        first = pa.array(starts[pairs.customer])
+        return self._named(rows["snapshot"].take(first), rows["customer_id"].take(first), pairs)
+
+    def _named(self, snapshot: pa.Array, customer_id: pa.Array, pairs: Pairs) -> pa.Table:
+        spans = {
+            self._apart.names[span]: _nullable(values, is_null)
+            for span, (values, is_null) in pairs.values.items()
+        }
+        return pa.table({"snapshot": snapshot, "customer_id": customer_id, **spans})
+
+    def _pairs(self, rows: pa.Table, starts: Whole, day: Whole, snapshots: Whole) -> Pairs:
+        days = Days(starts, day, rows[self._plan.vocabulary.use].to_numpy() > 0)
+        columns = self._of_days(rows, days)
         spans, lookback_days = list(self._apart.names), self._plan.lookback_days
         try:
             return running.of_spans(days, columns, spans, snapshots, lookback_days=lookback_days)
@@ -169,6 +174,16 @@ class _Spans:
         table = self._engine.table(self._query)
         assert table["day"].equals(rows["day"]), "the engine kept the order of the rows"
         return {sql: table[f"x_{place}"].to_numpy() for place, sql in enumerate(self._columns)}
+
+
+def _runs(column: pa.ChunkedArray) -> tuple[Whole, pa.Array]:
+    """Where runs of equal values end, and the value of each."""
+    runs = pc.run_end_encode(column.combine_chunks(), run_end_type=pa.int64())
+    return runs.run_ends.to_numpy(), runs.values
+
+
+def _epoch_days(column: pa.ChunkedArray) -> Whole:
+    return column.cast(pa.int32()).to_numpy().astype(np.int64)
 
 
 def _nullable(values: Whole, is_null: Flags) -> pa.Array:
