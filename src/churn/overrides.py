@@ -187,3 +187,18 @@ def recorded(overrides: Sequence[str]) -> list[str]:
         before = yaml.safe_load(Path(PARAMS).read_text())["config"]["overrides"]
         given = [*(word for word in before if word.partition("=")[0] not in names), *given]
     return [*given, f"config.overrides=[{','.join(_quoted(word, str) for word in given)}]"]
+
+
+def plain(overrides: Sequence[str]) -> list[str]:
+    """`overrides` as a person types them: without Hydra's marks and the quotes added here.
+
+    >>> plain(["++source.columns.event='what'", "seed=3"])
+    ['source.columns.event=what', 'seed=3']
+    """
+    said = []
+    for word in overrides:
+        name, _, value = word.lstrip("+").partition("=")
+        if QUOTED.fullmatch(value):
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        said.append(f"{name}={value}")
+    return said
