@@ -18,6 +18,7 @@ from churn.io.workspace import Workspace
 from churn.learning import models
 from churn.settings import (
     BacktestSettings,
+    CompareSettings,
     EngineSettings,
     FeatureSettings,
     LightGBMSettings,
@@ -26,7 +27,7 @@ from churn.settings import (
     TrainSettings,
 )
 from churn.simulate import World
-from churn.stages import backtest, features, rollup, simulate, train
+from churn.stages import backtest, compare, features, rollup, simulate, train
 
 AS_OF = "2025-10-06"
 SMALL = World(n_customers=500, n_weeks=42)
@@ -83,6 +84,28 @@ def test_the_report_holds_what_was_promised(place: Path, report: dict) -> None:
     kept = tables.read(place / "backtest", made_by="backtest")
     assert len(kept) == report["figures"]["model"]["n_rows"]
     assert {"origin", "snapshot", "customer_id", "label", "risk_model", "score_random"} <= set(kept)
+
+
+def test_two_backtests_can_be_compared_and_others_not(place: Path, report: dict) -> None:
+    told = settings(
+        place, name="line", train=dataclasses.replace(settings(place).train, model="logistic")
+    )
+    backtest.run(told)
+    first = next(
+        path.name for path in (place / "runs").iterdir() if tables.exists(path)
+        and tables.facts(path, made_by="backtest")["configuration"]["train.model"] == "blend"
+    )  # fmt: skip
+    compare.run(settings(place, compare=CompareSettings([first, "line"])))
+    said = json.loads((place / "compare" / "compare.json").read_text())
+    base = report["figures"]["model"]["average_precision"]
+    found = said["pooled"]["figures"]
+    assert found[first]["average_precision"]["value"] == pytest.approx(base)
+    line = json.loads((place / "backtest" / "backtest.json").read_text())["figures"]["model"]
+    assert found["line"]["average_precision"]["value"] == pytest.approx(line["average_precision"])
+    backtest.run(settings(place, name="early", as_of="2025-09-22"))
+    with pytest.raises(ConfigurationError, match="not judged on the same customers") as refusal:
+        compare.run(settings(place, compare=CompareSettings(["line", "early"])))
+    assert "as_of: 2025-10-06 and 2025-09-22" in refusal.value.got
 
 
 @pytest.mark.slow
