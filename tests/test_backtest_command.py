@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import os
+import re
+import shutil
 import sys
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from commandline import exit_code
 
 from churn.errors import ConfigurationError, HeldBackError
 from churn.features import panel
@@ -106,6 +110,45 @@ def test_two_backtests_can_be_compared_and_others_not(place: Path, report: dict)
     with pytest.raises(ConfigurationError, match="not judged on the same customers") as refusal:
         compare.run(settings(place, compare=CompareSettings(["line", "early"])))
     assert "as_of: 2025-10-06 and 2025-09-22" in refusal.value.got
+
+
+@pytest.mark.slow
+def test_a_grid_on_the_command_line_can_be_compared(
+    place: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """`--multirun`: a backtest for each value, each kept under a key of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "daily",
+        "late",
+        "texts",
+        "items",
+        "customers",
+        "subscriptions",
+        "contacts",
+        "dates",
+    ):
+        shutil.copytree(place / name, tmp_path / "ws" / name)
+    words = [
+        "workspace=ws",
+        f"as_of={AS_OF}",
+        "engine.threads=1",
+        "train.tracking_uri=sqlite:////dev/null/none.db",
+    ]
+    words += [
+        "features.n_event_types=4",
+        "features.n_topics=0",
+        "train.snapshots=5",
+        "train.n_folds=2",
+    ]
+    words += ["backtest.origins=1", "backtest.draws=100", "train.lightgbm.n_rounds=15"]
+    assert exit_code("backtest", "--multirun", *words, "train.model=logistic,lightgbm") == 0
+    keys = sorted(path.name for path in (tmp_path / "ws" / "runs").iterdir())
+    assert len(keys) == 2
+    assert exit_code("compare", *words[:4], f"compare.runs=[{','.join(keys)}]") == 0
+    text = (tmp_path / "ws" / "compare" / "compare.md").read_text()
+    assert re.search(r"\| train.model +\| +(logistic|lightgbm) \| +(logistic|lightgbm) \|", text)
+    assert os.listdir(tmp_path) == ["ws"]
 
 
 @pytest.mark.slow

@@ -168,7 +168,12 @@ def test_a_folder_of_your_own(tmp_path: Path) -> None:
 
 
 def test_a_run_knows_its_words_as_they_were_typed() -> None:
-    words = ["seed=3", "source.columns.event=what", "source.events=O'Brien/a b,c.csv"]
+    words = [
+        "seed=3",
+        "features.without=[1e5,volume]",
+        "source.columns.event=what",
+        "source.events=O'Brien/a b,c.csv",
+    ]
     assert composed(*words).config.overrides == words
     given = jobs("--multirun", "train.model=lightgbm,logistic", "customer=007")
     assert [each.config.overrides for each in given] == [

@@ -30,6 +30,7 @@ FLAGS = {
 
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 LIST = re.compile(r"\[([^\[\]]*)\]")
+PLAIN_ITEM = re.compile(r"'([^'\\,\[\]\"]*)'")
 SWEEP = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag)\(.*\)")
 
 
@@ -192,13 +193,15 @@ def recorded(overrides: Sequence[str]) -> list[str]:
 def plain(overrides: Sequence[str]) -> list[str]:
     """`overrides` as a person types them: without Hydra's marks and the quotes added here.
 
-    >>> plain(["++source.columns.event='what'", "seed=3"])
-    ['source.columns.event=what', 'seed=3']
+    >>> plain(["++source.columns.event='what'", "features.without=['text','people']"])
+    ['source.columns.event=what', 'features.without=[text,people]']
     """
     said = []
     for word in overrides:
         name, _, value = word.lstrip("+").partition("=")
         if QUOTED.fullmatch(value):
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        elif LIST.fullmatch(value):
+            value = PLAIN_ITEM.sub(r"\1", value)
         said.append(f"{name}={value}")
     return said

@@ -106,8 +106,11 @@ def store(place: Path, *, experiment: str, uri: str = "") -> Store:
     )
 
 
-QUIET_WORDS = ("workspace", "as_of", "known_at", "source", "engine", "debug", "name", "tune")
-"""Where and for when a command ran; what a run is about stands in the other words."""
+QUIET_WORDS = (
+    "workspace", "as_of", "known_at", "from_date", "to_date", "source", "sink", "engine", "debug", "name",
+    "tune", "promote", "explain", "retain", "weekly",
+)  # fmt: skip
+"""Where and for when a command ran, and what comes after; a run is about the other words."""
 
 
 def run_name(command: str, name: str | None, words: Sequence[str]) -> str:
