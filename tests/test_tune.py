@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
+import os
 import shlex
 import shutil
+import subprocess
+import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -184,6 +188,41 @@ def test_a_search_again_goes_on_in_the_same_run(searched: Path, caplog) -> None:
     store = mlflow.MlflowClient(uri, uri)
     runs = store.search_runs([store.get_experiment_by_name("churn").experiment_id])
     assert len(runs) == 9
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_in_its_own_run(searched: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of the trials; the next start ends as the search that was left alone."""
+    mine = copied(searched, tmp_path / "killed")
+    script = (
+        "import sys; from pathlib import Path; from test_tune import asked; from churn.stages import tune;"
+        "told = asked(Path(sys.argv[1])); told.train.tracking_uri = ''; tune.run(told)"
+    )
+    search_path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": search_path}
+    running = subprocess.Popen([sys.executable, "-c", script, str(mine)], env=env)
+    path = mine / "tune" / "trials.json"
+    while running.poll() is None and (
+        not path.exists() or len(json.loads(path.read_text())["trials"]) < 3
+    ):
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    before = json.loads(path.read_text())
+    assert 3 <= len(before["trials"]) < 7
+    told = asked(mine)
+    told.train.tracking_uri = ""
+    tune.run(told)
+    assert written(mine)["trials"] == written(searched)["trials"][:7]
+
+    import mlflow
+
+    uri = f"sqlite:///{mine / 'mlflow' / 'mlflow.db'}"
+    store = mlflow.MlflowClient(uri, uri)
+    runs = store.search_runs([store.get_experiment_by_name("churn").experiment_id])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.info.run_id == before["facts"]["mlflow_run_id"]
+    assert parent.info.status == "FINISHED"
 
 
 def test_a_trial_without_a_family_has_the_columns_that_training_will_have(place: Path) -> None:  # noqa: F811

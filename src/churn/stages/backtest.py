@@ -78,6 +78,7 @@ def _track(settings: Settings, summary: Mapping[str, Any], text: str) -> str | N
             "train": asdict(settings.train),
             "backtest": asdict(settings.backtest),
             "churn": asdict(settings.churn),
+            "features": asdict(settings.features),
         },
         figures=report.flat(summary),
         description=text,

@@ -237,6 +237,7 @@ def _tracked(
             "seed": settings.seed,
             **asdict(settings.train),
             "churn": asdict(settings.churn),
+            "features": asdict(settings.features),
         },
         figures=trial.figures(record),
         tags={
