@@ -3,18 +3,14 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import date
 from typing import Any
 
 import yaml
 
-from churn import timeline
-from churn.errors import ConfigurationError, HeldBackError, nearest
-from churn.io import bundle, model_card, origins, plans, tables, tracking, tuning
-from churn.io.engine import opened, resources
+from churn.io import bundle, model_card, searches, tables, tracking, tuning
 from churn.io.study import Study
 from churn.io.tuning import Search
-from churn.io.workspace import SIDES, Workspace
+from churn.io.workspace import Workspace
 from churn.learning import search
 from churn.learning.backtest import MODEL, Origin
 from churn.learning.models import Recipe
@@ -31,122 +27,19 @@ def run(settings: Settings) -> None:
     the origins of a backtest then, with outcomes known then. Raises `HeldBackError` when the log is
     too short for that.
     """
-    _require_two_origins(settings)
     usage = Workspace(settings.place).usage_facts()
     as_of = settings.as_of_or_last(usage)
-    held_at = _origins(settings, as_of, n=1)[0]
-    wide = _with_families(settings)
-    seen = _seen(replace(wide, known_at=None), usage, held_at)
-    space = _space(settings, seen)
-    study = _study(settings, space, seen, held_at)
+    held_at = searches.held_back(settings, as_of)
+    seen = searches.seen(settings, usage, held_at)
+    space = searches.space(settings, seen)
+    study = searches.study(settings, space, seen, held_at)
     _search(settings, space, study, seen)
     told = Search(
         settings, space, settings.features.without, study.trials, study.importance(),
         [one.at for one in seen], held_at, max(len(one.train) for one in seen),
-        _final(settings, wide, space, study, usage, as_of),
+        _final(settings, space, study, searches.held(settings, usage, as_of)),
     )  # fmt: skip
     _tell(told, study)
-
-
-def _require_two_origins(settings: Settings) -> None:
-    if settings.backtest.origins < 2:
-        raise ConfigurationError(
-            "a search needs an origin to search at and one that it never sees",
-            got=f"backtest.origins={settings.backtest.origins}",
-            expected="at least 2",
-            next_step="set backtest.origins=4",
-        )
-
-
-def _origins(settings: Settings, as_of: date, *, n: int) -> list[date]:
-    given = settings.backtest
-    days = timeline.origins(
-        as_of,
-        gap_days=settings.churn.gap_days,
-        horizon_days=settings.churn.horizon_days,
-        n_origins=n,
-        step_days=given.step_days,
-        n_tests=given.test_snapshots,
-        test_step_days=given.test_step_days,
-    )
-    return [day for day, _ in days]
-
-
-def _with_families(settings: Settings) -> Settings:
-    """Settings whose panels have every family that a trial may switch on."""
-    asked, off = settings.tune.families, settings.features.without
-    kept = [name for name in off if asked and name not in asked]
-    return replace(settings, features=replace(settings.features, without=kept))
-
-
-def _built(settings: Settings, usage: Mapping[str, Any], as_of: date, n: int) -> Iterator[Origin]:
-    """The `n` origins of a backtest at `as_of`, one after the other."""
-    workspace = Workspace(settings.place)
-    asked = replace(settings, backtest=replace(settings.backtest, origins=n))
-    with opened(resources(settings.engine), workspace.usage()) as engine:
-        yield from origins.rebuilt(engine, asked, as_of, usage, [])
-
-
-def _seen(settings: Settings, usage: Mapping[str, Any], held_at: date) -> list[Origin]:
-    """The origins of the search, each with a share of its customers to learn from."""
-    n, most = settings.backtest.origins - 1, settings.tune.most_rows
-    found = [
-        search.sampled(origin, most_rows=most, seed=settings.seed)
-        for origin in _built(settings, usage, held_at, n)
-    ]
-    found = [origin for origin in found if search.can_judge(origin)]
-    if not found:
-        raise HeldBackError(
-            f"the log is too short for a search that leaves {held_at} unseen",
-            got=f"a log from {usage['first_day']} on, and no earlier origin with enough to learn from",
-            expected="history, a label window to learn from and one to be judged on before that day",
-            next_step="choose a later as_of, fewer backtest.test_snapshots, or a shorter "
-            "churn.horizon_days or churn.active_days",
-        )
-    return found
-
-
-def _space(settings: Settings, seen: Sequence[Origin]) -> Space:
-    features = list({f.name: f for origin in seen for f in origin.features}.values())
-    free = search.switchable(features)
-    for name in settings.tune.families:
-        if name not in free:
-            there = any(f.family == name for f in features)
-            raise ConfigurationError(
-                "tune.families names a family that "
-                + ("other families read" if there else "this log has no features of"),
-                got=name,
-                expected=nearest(name, free),
-                next_step="name families that can be left out alone, or none for all of them",
-            )
-    families = [name for name in free if name in (settings.tune.families or free)]
-    base = plans.recipe_of(settings)
-    return Space(
-        base,
-        tuple(dict.fromkeys([base.model, *settings.tune.models])),
-        {name: name not in settings.features.without for name in families},
-    )
-
-
-def _study(settings: Settings, space: Space, seen: Sequence[Origin], held_at: date) -> Study:
-    place, asked = settings.place, settings.tune
-    names = ("daily", "late", "texts", "items", *SIDES)
-    question = {
-        "as_of": str(held_at),
-        "origins": [str(origin.at) for origin in seen],
-        "data": [tables.fingerprint(place / name, made_by="rollup") for name in names],
-        "base": {k: v for k, v in asdict(space.base).items() if k != "threads"},
-        "models": space.models,
-        "families": dict(space.families),
-        "panel": _with_families(settings).panel_question(),
-        "judged": [asked.figure, asked.most_rows, settings.train.list_share],
-        "backtest": asdict(settings.backtest),
-    }
-    path = place / "tune" / "trials.json"
-    study = Study(space, n_origins=len(seen), seed=settings.seed, path=path, question=question)
-    if study.trials:
-        log.info("%d trials of the same search are taken over from %s", len(study.trials), path)
-    return study
 
 
 def _search(settings: Settings, space: Space, study: Study, seen: Sequence[Origin]) -> None:
@@ -194,21 +87,20 @@ def _track(settings: Settings, parent: str, trial: search.Trial) -> bool:
 
 
 def _final(
-    settings: Settings, wide: Settings, space: Space, study: Study, usage: Mapping[str, Any],
-    as_of: date,
-) -> dict[str, Any] | None:  # fmt: skip
-    """Winner and default on the origin held back, which is built only now."""
+    settings: Settings, space: Space, study: Study, held: Origin | None
+) -> dict[str, Any] | None:
+    """Winner and default on the origin held back."""
     winner, off = search.best(study.trials), settings.features.without
     contestants: dict[str, tuple[Recipe, Sequence[str]]] = {DEFAULT: (space.base, off)}
     if winner.number != 0:
         mine = search.recipe(space.base, winner.choice), search.without(off, winner.choice)
         contestants = {MODEL: mine, **contestants}
-    for held in _built(wide, usage, as_of, 1):
-        return search.final(
-            held, contestants, list_share=settings.train.list_share,
-            draws=settings.backtest.draws, seed=settings.seed,
-        )  # fmt: skip
-    return None
+    if held is None:
+        return None
+    return search.final(
+        held, contestants, list_share=settings.train.list_share,
+        draws=settings.backtest.draws, seed=settings.seed,
+    )  # fmt: skip
 
 
 def _tell(told: Search, study: Study) -> None:
