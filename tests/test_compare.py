@@ -213,6 +213,17 @@ def test_the_champion_of_an_earlier_training_is_taken_as_judged_beside_the_chall
         assert found == pytest.approx(both.figures[name]["average_precision"])
 
 
+def test_a_rule_in_charge_is_taken_from_the_run_beside(tmp_path: Path) -> None:
+    runs.keep(settings(tmp_path, name="base"), judged(), kind="train", version=BASE)
+    bundle.point(tmp_path, "champion", {"version": OLD, "rule": "biggest_drop"})
+    rule, base = runs.chosen(tmp_path, ["champion", "base"])
+    found = judged().figures["biggest_drop"]["average_precision"]
+    figures = comparison.compared(
+        {"rule": rule.rows, "base": base.rows}, list_share=0.05, draws=100, seed=1
+    )["pooled"]["figures"]
+    assert figures["rule"]["average_precision"]["value"] == pytest.approx(found)
+
+
 def test_mlflow_has_the_comparison(place: Path) -> None:
     import mlflow
 

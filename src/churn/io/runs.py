@@ -82,8 +82,8 @@ def asked(settings: Settings) -> dict[str, Any]:
 def chosen(place: Path, words: Sequence[str]) -> list[Run]:
     """The runs that `words` name, all judged on the same rows.
 
-    Where a run was judged on other rows than the first, but is the champion that another one was
-    judged against, it is taken as it was judged there. Raises `ConfigurationError` for fewer than
+    A champion that was judged on other rows, but beside another of the runs, is taken as it was judged
+    there; a rule in charge as well. Raises `ConfigurationError` for fewer than
     two, for words that name nothing, and for runs that cannot be compared.
     """
     if len(words) < 2 or len(set(words)) < len(words):
@@ -111,14 +111,17 @@ def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
 
 
 def _beside(place: Path, word: str, run: Run | None, base: Run | None) -> Run:
-    """The run, or the champion as it was judged beside `base`."""
-    if base is not None and base.facts["against"] and ":" not in word:
-        version = _version(place, word)
-        is_other = run is None or not comparison.are_same(run.rows, base.rows)
-        if version == base.facts["against"] and is_other:
-            log.info("%s is taken as it was judged beside %s", word, base.word)
-            rows = _rows(place, base.facts["key"], "champion")
-            return Run(word, "champion", _facts(place, version) or {**base.facts}, rows)
+    """The run, or the champion as it was judged beside `base`: an earlier model, or a rule."""
+    entry = (bundle.pointer(place, word) if word in ALIASES else None) or {}
+    if base is not None and "rule" in entry:
+        rows = _rows(place, base.facts["key"], entry["rule"])
+        return Run(word, entry["rule"], base.facts, rows)
+    is_there = run is not None and base is not None and comparison.are_same(run.rows, base.rows)
+    version = entry.get("version", word)
+    if base is not None and version == base.facts["against"] and not is_there:
+        log.info("%s is taken as it was judged beside %s", word, base.word)
+        rows = _rows(place, base.facts["key"], "champion")
+        return Run(word, "champion", _facts(place, version) or base.facts, rows)
     if run is None:
         raise _unknown(place, word)
     return run
