@@ -122,8 +122,8 @@ def text(told: Search) -> str:
     parts = [
         f"# Search for a better model, judged at {told.held}",
         f"A customer who {told.settings.churn.in_words()}. {len(told.trials)} trials at the same "
-        f"{len(told.origins)} origins ({days}), one after another; {pruned} were given up early, when "
-        f"their mean fell below the median of those before. A trial learnt from at most "
+        f"{len(told.origins)} origins ({days}), one after another; {pruned} given up early, their "
+        f"mean being below the median of those before. A trial learnt from at most "
         f"{told.n_rows:,} rows of an origin and was judged on all its customers. Figure: mean "
         f"{NAMES[told.figure]} over the origins.",
         f"**{verdict(told)}**",
