@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import os
+import re
+import shutil
 import sys
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from commandline import exit_code
 
 from churn.errors import ConfigurationError, HeldBackError
 from churn.features import panel
@@ -18,6 +22,7 @@ from churn.io.workspace import Workspace
 from churn.learning import models
 from churn.settings import (
     BacktestSettings,
+    CompareSettings,
     EngineSettings,
     FeatureSettings,
     LightGBMSettings,
@@ -26,7 +31,7 @@ from churn.settings import (
     TrainSettings,
 )
 from churn.simulate import World
-from churn.stages import backtest, features, rollup, simulate, train
+from churn.stages import backtest, compare, features, rollup, simulate, train
 
 AS_OF = "2025-10-06"
 SMALL = World(n_customers=500, n_weeks=42)
@@ -83,6 +88,67 @@ def test_the_report_holds_what_was_promised(place: Path, report: dict) -> None:
     kept = tables.read(place / "backtest", made_by="backtest")
     assert len(kept) == report["figures"]["model"]["n_rows"]
     assert {"origin", "snapshot", "customer_id", "label", "risk_model", "score_random"} <= set(kept)
+
+
+def test_two_backtests_can_be_compared_and_others_not(place: Path, report: dict) -> None:
+    told = settings(
+        place, name="line", train=dataclasses.replace(settings(place).train, model="logistic")
+    )
+    backtest.run(told)
+    first = next(
+        path.name for path in (place / "runs").iterdir() if tables.exists(path)
+        and tables.facts(path, made_by="backtest")["configuration"]["train.model"] == "blend"
+    )  # fmt: skip
+    compare.run(settings(place, compare=CompareSettings([first, "line"])))
+    said = json.loads((place / "compare" / "compare.json").read_text())
+    base = report["figures"]["model"]["average_precision"]
+    found = said["pooled"]["figures"]
+    assert found[first]["average_precision"]["value"] == pytest.approx(base)
+    line = json.loads((place / "backtest" / "backtest.json").read_text())["figures"]["model"]
+    assert found["line"]["average_precision"]["value"] == pytest.approx(line["average_precision"])
+    backtest.run(settings(place, name="early", as_of="2025-09-22"))
+    with pytest.raises(ConfigurationError, match="not judged on the same customers") as refusal:
+        compare.run(settings(place, compare=CompareSettings(["line", "early"])))
+    assert "as_of: 2025-10-06 and 2025-09-22" in refusal.value.got
+
+
+@pytest.mark.slow
+def test_a_grid_on_the_command_line_can_be_compared(
+    place: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """`--multirun`: a backtest for each value, each kept under a key of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "daily",
+        "late",
+        "texts",
+        "items",
+        "customers",
+        "subscriptions",
+        "contacts",
+        "dates",
+    ):
+        shutil.copytree(place / name, tmp_path / "ws" / name)
+    words = [
+        "workspace=ws",
+        f"as_of={AS_OF}",
+        "engine.threads=1",
+        "train.tracking_uri=sqlite:////dev/null/none.db",
+    ]
+    words += [
+        "features.n_event_types=4",
+        "features.n_topics=0",
+        "train.snapshots=5",
+        "train.n_folds=2",
+    ]
+    words += ["backtest.origins=1", "backtest.draws=100", "train.lightgbm.n_rounds=15"]
+    assert exit_code("backtest", "--multirun", *words, "train.model=logistic,lightgbm") == 0
+    keys = sorted(path.name for path in (tmp_path / "ws" / "runs").iterdir())
+    assert len(keys) == 2
+    assert exit_code("compare", *words[:4], f"compare.runs=[{','.join(keys)}]") == 0
+    text = (tmp_path / "ws" / "compare" / "compare.md").read_text()
+    assert re.search(r"\| train.model +\| +(logistic|lightgbm) \| +(logistic|lightgbm) \|", text)
+    assert os.listdir(tmp_path) == ["ws"]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What `key=value` words and the files of `conf/` amount to."""
 
+import dataclasses
 import operator
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ from commandline import composed, exit_code, jobs
 from churn import commands, conf_tree
 from churn.errors import ConfigurationError
 from churn.keys import keys, nearest_key, type_of
-from churn.settings import FeatureSettings, Settings, feature_documents
+from churn.settings import ConfigSettings, FeatureSettings, Settings, feature_documents
 
 TEXTS = [
     "1e5",
@@ -148,7 +149,8 @@ def test_a_sweep_over_presets() -> None:
 def test_every_preset_composes_says_what_it_is_and_yields_to_words(preset: str) -> None:
     assert composed(f"experiment={preset}", "train.snapshots=5").train.snapshots == 5
     if preset != "none":
-        assert composed(f"experiment={preset}") != composed()
+        said = dataclasses.replace(composed(f"experiment={preset}"), config=ConfigSettings())
+        assert said != dataclasses.replace(composed(), config=ConfigSettings())
     assert len(conf_tree.presets()[preset]) > 20
 
 
@@ -163,6 +165,21 @@ def test_a_folder_of_your_own(tmp_path: Path) -> None:
     assert given.source.events == "shop/*.csv"
     assert given.churn.name == "inactivity"
     assert given.train.snapshots == 7
+
+
+def test_a_run_knows_its_words_as_they_were_typed() -> None:
+    words = [
+        "seed=3",
+        "features.without=[1e5,volume]",
+        "source.columns.event=what",
+        "source.events=O'Brien/a b,c.csv",
+    ]
+    assert composed(*words).config.overrides == words
+    given = jobs("--multirun", "train.model=lightgbm,logistic", "customer=007")
+    assert [each.config.overrides for each in given] == [
+        ["train.model=lightgbm", "customer=007"],
+        ["train.model=logistic", "customer=007"],
+    ]
 
 
 def test_params_replace_composition() -> None:
@@ -200,6 +217,8 @@ def test_the_files_of_conf_agree_with_the_settings() -> None:
     given, plain = composed(), Settings()
     for part in ("engine", "rollup", "train", "promote", "explain", "weekly", "replay"):
         assert getattr(given, part) == getattr(plain, part), part
+    for part in ("tune", "compare", "define"):
+        assert getattr(composed(command=part), part) == getattr(plain, part), part
 
 
 def test_every_key_has_a_type_and_is_found_again() -> None:

@@ -102,6 +102,17 @@ def test_the_run_says_what_was_done_and_how_well_it_went(tracked: Path, store) -
     }
 
 
+def test_predictions_of_later_rows_are_kept_for_comparisons(tracked: Path) -> None:
+    champion = bundle.load(tracked)
+    folder = tracked / "runs" / champion.version
+    kept = tables.read(folder, made_by="train")
+    assert len(kept) == champion.spec["test"]["figures"]["model"]["n_rows"]
+    facts = tables.facts(folder, made_by="train")
+    assert facts["mlflow_run_id"] == champion.entry["mlflow_run_id"]
+    assert facts["configuration"]["train.lightgbm.num_leaves"] == 7
+    assert facts["against"] is None
+
+
 def test_aliases_and_everything_else_stay_in_the_workspace(tracked: Path, store) -> None:
     entry = bundle.load(tracked).entry
     for alias in ("challenger", "champion"):

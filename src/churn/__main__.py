@@ -88,6 +88,7 @@ def _configured(command: str, rest: list[str]) -> None:
     with in_our_words(words.overrides):
         if words.params is not None:
             settings = from_params(_existing(words.params))
+            settings.config.overrides = overrides.plain(settings.config.overrides)
             _entry(command)(settings)
             return
         if command == "config":
@@ -101,6 +102,7 @@ def _compose(command: str, words: "Words") -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
+    from churn import overrides
     from churn.settings import register, to_settings
 
     register()
@@ -113,7 +115,10 @@ def _compose(command: str, words: "Words") -> None:
         try:
             if words.is_sweep:
                 log.info("== %s", " ".join(HydraConfig.get().overrides.task))
-            _entry(command)(to_settings(composed))
+            settings, said = to_settings(composed), HydraConfig.get().overrides.task
+            if command != "config":  # which has them for params.yaml, as Hydra takes them
+                settings.config.overrides = overrides.plain(said)
+            _entry(command)(settings)
         except Exception as error:  # noqa: BLE001 - raised again below, whatever it is
             failures.append(error)
 

@@ -30,6 +30,7 @@ FLAGS = {
 
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 LIST = re.compile(r"\[([^\[\]]*)\]")
+PLAIN_ITEM = re.compile(r"'([^'\\,\[\]\"]*)'")
 SWEEP = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag)\(.*\)")
 
 
@@ -187,3 +188,20 @@ def recorded(overrides: Sequence[str]) -> list[str]:
         before = yaml.safe_load(Path(PARAMS).read_text())["config"]["overrides"]
         given = [*(word for word in before if word.partition("=")[0] not in names), *given]
     return [*given, f"config.overrides=[{','.join(_quoted(word, str) for word in given)}]"]
+
+
+def plain(overrides: Sequence[str]) -> list[str]:
+    """`overrides` as a person types them: without Hydra's marks and the quotes added here.
+
+    >>> plain(["++source.columns.event='what'", "features.without=['text','people']"])
+    ['source.columns.event=what', 'features.without=[text,people]']
+    """
+    said = []
+    for word in overrides:
+        name, _, value = word.lstrip("+").partition("=")
+        if QUOTED.fullmatch(value):
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        elif LIST.fullmatch(value):
+            value = PLAIN_ITEM.sub(r"\1", value)
+        said.append(f"{name}={value}")
+    return said

@@ -198,6 +198,9 @@ class LightGBMSettings:
     max_bin: int = 127
 
 
+MODELS = ["blend", "lightgbm", "logistic"]
+
+
 @dataclass
 class TrainSettings:
     """`model` is blend, lightgbm or logistic; figures are quoted at a list of `list_share`.
@@ -220,7 +223,7 @@ class TrainSettings:
     tracking_uri: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("train.model", self.model, ["blend", "lightgbm", "logistic"])
+        _one_of("train.model", self.model, MODELS)
         _between("train.snapshots", self.snapshots, 1, 200)
         _between("train.step_days", self.step_days, 1, 365)
         _between("train.n_test_snapshots", self.n_test_snapshots, 1, 100)
@@ -274,6 +277,46 @@ class BacktestSettings:
         _between("backtest.min_churned", self.min_churned, 2, 1_000_000)
 
 
+FIGURES = ["average_precision", "roc_auc", "lift_at_list", "log_loss_skill"]
+"""What a search can be after: more of it is better."""
+
+
+@dataclass
+class TuneSettings:
+    """A search of `trials`, begun within `timeout_minutes` (0: all of them), for more of `figure`.
+
+    `models` may be chosen, and `families` switched on or off (none named: every family that no
+    other one reads). A trial learns from at most about `most_rows` rows of an origin: all rows of a
+    share of the customers. `name` is that of the preset that is written.
+    """
+
+    trials: int = 40
+    timeout_minutes: float = 0
+    figure: str = "average_precision"
+    models: list[str] = field(default_factory=lambda: ["blend", "lightgbm", "logistic"])
+    families: list[str] = field(default_factory=list)
+    most_rows: int = 30_000
+    name: str = "tuned"
+
+    def __post_init__(self) -> None:
+        _between("tune.trials", self.trials, 1, 10_000)
+        _between("tune.timeout_minutes", self.timeout_minutes, 0, 100_000)
+        _one_of("tune.figure", self.figure, FIGURES)
+        _between("the number of tune.models", len(self.models), 1, 3)
+        for model in self.models:
+            _one_of("tune.models", model, MODELS)
+        _between("tune.most_rows", self.most_rows, 1000, 1e12)
+        _plain_name("tune.name", self.name)
+
+
+@dataclass
+class CompareSettings:
+    """`runs`: two or more by name, version, alias or MLflow's id; RUN:CONTESTANT is one that was
+    judged beside its model, such as champion or longest_silent. Each is compared with the first."""
+
+    runs: list[str] = field(default_factory=list)
+
+
 @dataclass
 class DefineSettings:
     """Candidates for `churn=inactivity`, at snapshots `step_days` apart (see `conf/define.yaml`)."""
@@ -324,8 +367,8 @@ class WeeklySettings:
 
 @dataclass
 class ConfigSettings:
-    """`overrides` are those that `params.yaml` was written with; `keep=true` takes them again, so
-    that `dvc repro` can compose anew and lose none."""
+    """`overrides` are the words that a command was given, or that `params.yaml` was written with;
+    `keep=true` takes them again, so that `dvc repro` can compose anew and lose none."""
 
     keep: bool = False
     overrides: list[str] = field(default_factory=list)
@@ -333,9 +376,13 @@ class ConfigSettings:
 
 @dataclass
 class Settings:
-    """Everything a command can be told. `as_of`, `known_at`: see the contract's words."""
+    """Everything a command can be told. `as_of`, `known_at`: see the contract's words.
+
+    `name` is what a train or backtest is called in MLflow and by `churn compare`.
+    """
 
     workspace: str = "data"
+    name: str | None = None
     as_of: str | None = None
     known_at: str | None = None
     from_date: str | None = None
@@ -351,6 +398,8 @@ class Settings:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     backtest: BacktestSettings = field(default_factory=BacktestSettings)
+    tune: TuneSettings = field(default_factory=TuneSettings)
+    compare: CompareSettings = field(default_factory=CompareSettings)
     promote: PromoteSettings = field(default_factory=PromoteSettings)
     define: DefineSettings = field(default_factory=DefineSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
@@ -364,6 +413,8 @@ class Settings:
         self.as_of_date(), self.known_at_moment()
         for key, text in (("from", self.from_date), ("to", self.to_date)):
             parse_date(text, key=key) if text else None
+        if self.name is not None:
+            _plain_name("name", self.name)
         _between("seed", self.seed, 0, 2**31 - 1)
         _one_of("churn.name", self.churn.name, ["inactivity", "cancellation"])
         _between("churn.active_days", self.churn.active_days, 1, 3650)
@@ -513,7 +564,8 @@ def from_params(path: Path) -> Settings:
             expected="keys and values, as `churn config` writes them",
             next_step="run `churn config` again",
         )
-    return to_settings(OmegaConf.create({**content, "config": {}}))
+    said = content.get("config", {}).get("overrides", [])
+    return to_settings(OmegaConf.create({**content, "config": {"overrides": said}}))
 
 
 def to_settings(composed: Any) -> Settings:
@@ -533,6 +585,17 @@ def _one_of(key: str, value: str, known: list[str]) -> None:
             got=value,
             expected=f"one of: {', '.join(known)}",
             next_step=hint if hint.startswith("did you mean") else "choose one of these",
+        )
+
+
+def _plain_name(key: str, value: str) -> None:
+    """Names of runs and presets become those of files and stand in lists of words."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", value):
+        raise ConfigurationError(
+            f"{key} is not a plain name",
+            got=value,
+            expected="letters, digits, _, . and -, at most 80, such as no_text",
+            next_step=f"choose another {key}",
         )
 
 

@@ -108,8 +108,8 @@ def page(card: str, pictures: Mapping[str, bytes]) -> str:
 
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;display:block;overflow-x:auto}"
-    "td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;text-align:right;white-space:nowrap}"
+    "table{border-collapse:collapse;display:block;overflow-x:auto;font-size:.87rem}"
+    "td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;text-align:right;white-space:nowrap}"
     "td:first-child,th:first-child{text-align:left}img{max-width:100%;margin:1rem 0}"
 )
 

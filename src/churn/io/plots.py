@@ -66,7 +66,7 @@ def calibration(label: Array, risk: Array) -> bytes:
     """Predicted against observed churn in groups of equal size, with the number of rows."""
     bins = metrics.calibration_bins(label, risk, n_bins=min(10, max(2, len(risk) // 50)))
     top = 1.15 * float(bins[["predicted", "observed"]].to_numpy().max())
-    figure, axes = _blank("Do the probabilities come true?", height=5.6)
+    figure, axes = blank("Do the probabilities come true?", height=5.6)
     axes.plot([0, top], [0, top], color=QUIET, linestyle="--", label="perfectly calibrated")
     spread = 1.96 * np.sqrt(bins.observed * (1 - bins.observed) / bins.n_rows)
     axes.errorbar(
@@ -83,12 +83,12 @@ def calibration(label: Array, risk: Array) -> bytes:
     axes.yaxis.set_major_formatter(_percent(top))
     axes.xaxis.set_major_formatter(_percent(top))
     ratio = float(np.mean(risk) / max(float(np.mean(label)), 1e-12))
-    _note(
+    note(
         axes,
         f"{len(risk):,} test rows, {int(np.sum(label)):,} churned; predicted / actual {ratio:.2f}",
     )
     axes.legend(loc="upper left", frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def gain(label: Array, scores: Mapping[str, Array], *, list_share: float) -> bytes:
@@ -96,7 +96,7 @@ def gain(label: Array, scores: Mapping[str, Array], *, list_share: float) -> byt
 
     The first of `scores` is the model. The dotted line stands at the size of the list.
     """
-    figure, axes = _blank("How many leaving customers does the list catch?", height=5.6)
+    figure, axes = blank("How many leaving customers does the list catch?", height=5.6)
     colours = [MODEL, RIVAL, "#3a8f5c", "#7a5195"]
     for (name, score), colour in zip(scores.items(), colours, strict=False):
         contacted, caught = metrics.gain(label, score)
@@ -109,8 +109,8 @@ def gain(label: Array, scores: Mapping[str, Array], *, list_share: float) -> byt
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.legend(loc="lower right", frameon=False)
-    _note(axes, f"{len(label):,} test rows, {int(np.sum(label)):,} churned")
-    return _png(figure)
+    note(axes, f"{len(label):,} test rows, {int(np.sum(label)):,} churned")
+    return png(figure)
 
 
 def families(importance: pd.Series) -> bytes:
@@ -119,17 +119,18 @@ def families(importance: pd.Series) -> bytes:
     `importance` has one value per family, in log-odds.
     """
     ordered = importance.sort_values(kind="stable").tail(20)
-    figure, axes = _blank("What the model looks at", height=1.6 + 0.36 * len(ordered))
+    figure, axes = blank("What the model looks at", height=1.6 + 0.36 * len(ordered))
     axes.barh([str(n).replace("_", " ") for n in ordered.index], ordered.to_numpy(), color=MODEL)
     axes.set_xlabel("mean size of the contribution to the risk (log-odds)")
     axes.grid(axis="x", color="#e3e3e3")
     for place, value in enumerate(ordered):
         axes.annotate(f" {value:.2f}", (value, place), va="center", fontsize=9)
     axes.margins(x=0.1)
-    return _png(figure)
+    return png(figure)
 
 
-def _blank(title: str, *, height: float) -> tuple[Figure, Axes]:
+def blank(title: str, *, height: float) -> tuple[Figure, Axes]:
+    """A figure of one picture in the style of all."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -142,13 +143,14 @@ def _percent(top: float) -> PercentFormatter:
     return PercentFormatter(1, decimals=0 if top > 0.1 else 1)
 
 
-def _note(axes: Axes, text: str) -> None:
+def note(axes: Axes, text: str) -> None:
+    """A line of grey text between title and picture."""
     axes.annotate(
         text, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color="#555555"
     )
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     """PNG bytes without the name and version of the program that drew them."""
     target = BytesIO()
     with matplotlib.rc_context(STYLE):

@@ -8,8 +8,9 @@ import fcntl
 import logging
 import os
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -89,6 +90,7 @@ class Run:
     tags: Mapping[str, str]
     description: str
     files: Mapping[str, bytes] = field(default_factory=dict)
+    name: str = "train"
 
 
 def store(place: Path, *, experiment: str, uri: str = "") -> Store:
@@ -102,6 +104,28 @@ def store(place: Path, *, experiment: str, uri: str = "") -> Store:
         folder / ".lock",
         experiment,
     )
+
+
+QUIET_WORDS = (
+    "workspace", "as_of", "known_at", "from_date", "to_date", "source", "sink", "engine", "debug", "name",
+    "tune", "promote", "explain", "retain", "weekly",
+)  # fmt: skip
+"""Where and for when a command ran, and what comes after; a run is about the other words."""
+
+
+def run_name(command: str, name: str | None, words: Sequence[str]) -> str:
+    """What a run is called in MLflow's list: the command, and its name or what was changed.
+
+    >>> run_name("train", None, ["workspace=mine", "train.model=logistic", "seed=3"])
+    'train: model=logistic seed=3'
+    """
+    said = [
+        word.removeprefix(f"{command}.").removeprefix("train.")
+        for word in words
+        if word.partition("=")[0].partition(".")[0] not in QUIET_WORDS
+    ]
+    about = name or " ".join(said)
+    return f"{command}: {about}"[:120] if about else command
 
 
 def record(where: Store, run: Run) -> dict[str, str]:
@@ -121,20 +145,107 @@ def note(
     figures: Mapping[str, float],
     description: str,
     files: Mapping[str, bytes],
-) -> None:
-    """Log a run without a model; a warning says what was not recorded when the store is down."""
+) -> str | None:
+    """Log a run without a model and return its id; None, and a warning, when the store is down."""
 
-    def log() -> None:
+    def log() -> str:
         client = _client(where)
         import mlflow
 
-        with mlflow.start_run(experiment_id=_experiment(client, where), run_name=name):
+        with mlflow.start_run(experiment_id=_experiment(client, where), run_name=name) as active:
             mlflow.set_tag("mlflow.note.content", _note_of(description))
             mlflow.log_params({k: str(v)[:499] for k, v in _flat(parameters).items()})
             mlflow.log_metrics(dict(figures))
             _log_files(files)
+        return str(active.info.run_id)
 
-    _or_warn(log, None, f"this {name}")
+    return _or_warn(log, None, f"this {name}")
+
+
+def begin(
+    where: Store, *, name: str, parameters: Mapping[str, Any], files: Mapping[str, bytes]
+) -> str | None:
+    """Begin a run that has others below it; its id, or None when the store is down."""
+
+    def start() -> str:
+        client = _client(where)
+        run = client.create_run(_experiment(client, where), run_name=name)
+        _describe(client, run.info.run_id, parameters=parameters, files=files)
+        return str(run.info.run_id)
+
+    return _or_warn(start, None, f"this {name}")
+
+
+def below(
+    where: Store,
+    parent: str,
+    *,
+    name: str,
+    parameters: Mapping[str, Any],
+    steps: Mapping[str, Sequence[float]],
+    tags: Mapping[str, str],
+    files: Mapping[str, bytes],
+) -> bool:
+    """Log one finished run below `parent`, all figures in one call; False if it failed.
+
+    `steps` are the values of each figure, one after another.
+    """
+
+    def log() -> bool:
+        client = _client(where)
+        told = {"mlflow.parentRunId": parent, **tags}
+        run = client.create_run(_experiment(client, where), run_name=name, tags=told)
+        _describe(client, run.info.run_id, parameters=parameters, files=files, steps=steps)
+        client.set_terminated(run.info.run_id)
+        return True
+
+    return _or_warn(log, False, name)
+
+
+def finish(
+    where: Store,
+    run: str,
+    *,
+    figures: Mapping[str, float],
+    description: str,
+    files: Mapping[str, bytes],
+) -> None:
+    """End a run that `begin` began."""
+
+    def log() -> None:
+        client = _client(where)
+        client.set_tag(run, "mlflow.note.content", _note_of(description))
+        _describe(client, run, files=files, steps={key: [v] for key, v in figures.items()})
+        client.set_terminated(run)
+
+    _or_warn(log, None, "the end of a run")
+
+
+def _describe(
+    client: Any,
+    run: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    steps: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+    """Parameters and figures in one call, then the files."""
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run,
+        params=[Param(k, str(v)[:499]) for k, v in _flat(parameters or {}).items()],
+        metrics=[
+            Metric(key, value, now, step)
+            for key, values in (steps or {}).items()
+            for step, value in enumerate(values, 1)
+        ],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in (files or {}).items():
+            (Path(folder) / name).write_bytes(content)
+        client.log_artifacts(run, folder)
 
 
 def promote(where: Store, *, to_champion: str, to_previous: str | None) -> bool:
@@ -158,7 +269,7 @@ def _record(where: Store, run: Run) -> dict[str, str]:
     import mlflow
 
     about = {"model_version": run.version, "mlflow.note.content": _note_of(run.description)}
-    with mlflow.start_run(experiment_id=_experiment(client, where), run_name="train") as active:
+    with mlflow.start_run(experiment_id=_experiment(client, where), run_name=run.name) as active:
         mlflow.set_tags({**run.tags, **about})
         mlflow.log_params({key: str(value)[:499] for key, value in _flat(run.parameters).items()})
         mlflow.log_metrics(dict(run.figures))

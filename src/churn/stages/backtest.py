@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from churn.errors import HeldBackError
-from churn.io import bundle, guests, origins, plans, report, tables, tracking
+from churn.io import bundle, guests, origins, plans, report, runs, tables, tracking
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
 from churn.learning import backtest, trial
@@ -51,7 +51,9 @@ def run(settings: Settings) -> None:
     for line in text.splitlines():
         if line:
             log.info("%s", line)
-    _track(settings, summary, text)
+    run_id = _track(settings, summary, text)
+    key = runs.keep(settings, found, kind="backtest", run_id=run_id)
+    log.info("kept for `churn compare` as %s", settings.name or key)
 
 
 def _too_short(settings: Settings, as_of: date, usage: Mapping[str, Any]) -> HeldBackError:
@@ -64,18 +66,19 @@ def _too_short(settings: Settings, as_of: date, usage: Mapping[str, Any]) -> Hel
     )
 
 
-def _track(settings: Settings, summary: Mapping[str, Any], text: str) -> None:
+def _track(settings: Settings, summary: Mapping[str, Any], text: str) -> str | None:
     store = tracking.store(
         settings.place, experiment=settings.train.experiment, uri=settings.train.tracking_uri
     )
-    tracking.note(
+    return tracking.note(
         store,
-        name="backtest",
+        name=tracking.run_name("backtest", settings.name, settings.config.overrides),
         parameters={
             "seed": settings.seed,
             "train": asdict(settings.train),
             "backtest": asdict(settings.backtest),
             "churn": asdict(settings.churn),
+            "features": asdict(settings.features),
         },
         figures=report.flat(summary),
         description=text,

@@ -20,6 +20,7 @@ from churn.io import (
     plans,
     plots,
     probe,
+    runs,
     scorecard,
     tables,
     tracking,
@@ -201,6 +202,9 @@ def _tell(
     files["model_card.html"] = model_card.page(card, pictures).encode()
     ids = tracking.record(_store(settings), _tracked(settings, version, record, model, files))
     bundle.point(place, "challenger", {**entry, **ids})
+    if judged is not None:
+        run_id = ids.get("mlflow_run_id")
+        runs.keep(settings, judged, kind="train", version=version, run_id=run_id)
     scorecard.write(place, record, judged)
     tables.write_bytes(place / "cards" / f"{version}.html", files["model_card.html"])
     tables.write_bytes(place / "cards" / f"{version}.yaml", _configuration(settings))
@@ -233,6 +237,7 @@ def _tracked(
             "seed": settings.seed,
             **asdict(settings.train),
             "churn": asdict(settings.churn),
+            "features": asdict(settings.features),
         },
         figures=trial.figures(record),
         tags={
@@ -241,6 +246,7 @@ def _tracked(
         },
         description=files["model_card.md"].decode(),
         files={**files, "config.yaml": _configuration(settings)},
+        name=tracking.run_name("train", settings.name, settings.config.overrides),
     )
 
 
