@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from churn.errors import HeldBackError
-from churn.io import bundle, guests, origins, plans, report, tables, tracking
+from churn.io import bundle, guests, origins, recipes, report, tables, tracking
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
 from churn.learning import backtest, trial
@@ -31,8 +31,8 @@ def run(settings: Settings) -> None:
         found = backtest.run(
             origins.rebuilt(engine, settings, as_of, usage, left),
             contestants=backtest.contestants(
-                plans.recipe_of(settings),
-                champion=plans.champion(settings),
+                recipes.of(settings),
+                champion=recipes.champion(settings),
                 guests=guests.found(),
             ),
             list_share=settings.train.list_share,

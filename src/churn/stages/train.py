@@ -17,9 +17,9 @@ from churn.io import (
     guests,
     model_card,
     origins,
-    plans,
     plots,
     probe,
+    recipes,
     scorecard,
     tables,
     tracking,
@@ -54,7 +54,7 @@ def run(settings: Settings) -> None:
     place = settings.place
     panel = tables.read(place / "panel", made_by="features")
     taught = _taught(settings, panel)
-    recipe, champion = plans.recipe_of(settings), plans.champion(settings)
+    recipe, champion = recipes.of(settings), recipes.champion(settings)
     takes_part = backtest.contestants(recipe, champion=champion, guests=guests.found())
     judged, left = _judged(settings, taught, takes_part)
     model = models.fit(taught.rows, features=taught.features, recipe=recipe)
@@ -122,7 +122,7 @@ def _seen(settings: Settings, model: Model, taught: Taught) -> dict[str, Any]:
     }
     return {
         "against": None if "rule" in entry else entry.get("version"),
-        "unchanged": probe.unchanged(settings, Bundle(model, spec, {})),
+        "unchanged": probe.unchanged(settings, Bundle(spec, {}, model)),
     }
 
 
