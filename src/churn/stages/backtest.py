@@ -24,7 +24,16 @@ def run(settings: Settings) -> None:
 
     Raises `HeldBackError` when the log is too short for a single origin.
     """
-    workspace, usage = Workspace(settings.place), Workspace(settings.place).usage_facts()
+    usage = Workspace(settings.place).usage_facts()
+    where = tracking.store(
+        settings.place, experiment=settings.train.experiment, uri=settings.train.tracking_uri
+    )
+    with tracking.begun(where, name="backtest") as store:
+        _backtest(settings, usage, store)
+
+
+def _backtest(settings: Settings, usage: Mapping[str, Any], store: tracking.Store) -> None:
+    workspace = Workspace(settings.place)
     as_of = settings.as_of_or_last(usage)
     left: list[pd.DataFrame] = []
     with opened(resources(settings.engine), workspace.usage()) as engine:
@@ -51,7 +60,7 @@ def run(settings: Settings) -> None:
     for line in text.splitlines():
         if line:
             log.info("%s", line)
-    _track(settings, summary, text)
+    _track(settings, store, summary, text)
 
 
 def _too_short(settings: Settings, as_of: date, usage: Mapping[str, Any]) -> HeldBackError:
@@ -64,10 +73,9 @@ def _too_short(settings: Settings, as_of: date, usage: Mapping[str, Any]) -> Hel
     )
 
 
-def _track(settings: Settings, summary: Mapping[str, Any], text: str) -> None:
-    store = tracking.store(
-        settings.place, experiment=settings.train.experiment, uri=settings.train.tracking_uri
-    )
+def _track(
+    settings: Settings, store: tracking.Store, summary: Mapping[str, Any], text: str
+) -> None:
     tracking.note(
         store,
         name="backtest",

@@ -26,6 +26,7 @@ from churn.io import (
 )
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
+from churn.io.served import Served
 from churn.io.workspace import Workspace
 from churn.learning import backtest, baselines, gate, models, splits, trial
 from churn.learning.backtest import Backtest
@@ -51,9 +52,13 @@ def run(settings: Settings) -> None:
     The model becomes the challenger; the best rule is kept beside it, for when no model passes the
     gate. Raises `HeldBackError` when the panel holds too few outcomes to learn from.
     """
-    place = settings.place
-    panel = tables.read(place / "panel", made_by="features")
+    panel = tables.read(settings.place / "panel", made_by="features")
     taught = _taught(settings, panel)
+    with tracking.begun(_store(settings), name="train") as store:
+        _train(settings, panel, taught, store)
+
+
+def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, store: tracking.Store) -> None:
     recipe, champion = recipes.of(settings), recipes.champion(settings)
     takes_part = backtest.contestants(recipe, champion=champion, guests=guests.found())
     judged, left = _judged(settings, taught, takes_part)
@@ -71,7 +76,7 @@ def run(settings: Settings) -> None:
     )  # fmt: skip
     entry = _saved(settings, model, taught, record)
     _keep_rule(settings, taught, judged, record)
-    _tell(settings, entry, model, taught, judged, panel)
+    _tell(settings, store, entry, model, taught, judged, panel)
 
 
 def _taught(settings: Settings, panel: pd.DataFrame) -> Taught:
@@ -184,6 +189,7 @@ def _keep_rule(
 
 def _tell(
     settings: Settings,
+    store: tracking.Store,
     entry: dict[str, Any],
     model: Model,
     taught: Taught,
@@ -199,7 +205,7 @@ def _tell(
     )
     files = {"model_card.md": card.encode(), **pictures}
     files["model_card.html"] = model_card.page(card, pictures).encode()
-    ids = tracking.record(_store(settings), _tracked(settings, version, record, model, files))
+    ids = tracking.record(store, _tracked(settings, version, record, model, files))
     bundle.point(place, "challenger", {**entry, **ids})
     scorecard.write(place, record, judged)
     tables.write_bytes(place / "cards" / f"{version}.html", files["model_card.html"])
@@ -226,9 +232,10 @@ def _tracked(
     place = settings.place
     verdicts = gate.judge(record.get("evidence"), allowed=_allowed(settings))
     return tracking.Run(
-        version=version,
-        model_folder=place / "models" / version,
-        inputs=[(c.name, c.kind) for c in model.columns],
+        name="train",
+        model=Served(
+            version, place / "models" / version, [(c.name, c.kind) for c in model.columns]
+        ),
         parameters={
             "seed": settings.seed,
             **asdict(settings.train),
