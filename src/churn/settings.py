@@ -214,6 +214,7 @@ class TrainSettings:
     half_life_days: float = 0.0
     monotone: dict[str, int] = field(default_factory=dict)
     lightgbm: LightGBMSettings = field(default_factory=LightGBMSettings)
+    ablation: bool = False
     experiment: str = "churn"
     tracking_uri: str = ""
 

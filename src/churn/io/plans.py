@@ -1,7 +1,7 @@
 """Settings → which panel is asked for, in training and in scoring."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -65,6 +65,33 @@ def plan_of(
     )
 
 
+def without_features(
+    settings: Settings, snapshots: Sequence[date], as_of: date, event_types: Sequence[str]
+) -> panel.Plan:
+    """Who could churn at `snapshots` and who did, as known at `as_of`, and nothing else of them."""
+    return panel.Plan(
+        snapshots=list(snapshots),
+        labels_known_on=as_of,
+        lookback_days=max(settings.churn.active_days, 1),
+        definition=settings.churn,
+        vocabulary=definitions.Vocabulary(windows=[]),
+        features=[],
+        all_places=panel.places(event_types),
+        arrival=settings.arrival(as_of),
+    )
+
+
+def wanted_snapshots(settings: Settings, as_of: date) -> list[date]:
+    """The snapshots that a training at `as_of` would use of a log that is long enough."""
+    return training_snapshots(
+        as_of,
+        gap_days=settings.churn.gap_days,
+        horizon_days=settings.churn.horizon_days,
+        n_snapshots=settings.train.snapshots,
+        step_days=settings.train.step_days,
+    )
+
+
 def _refuse_lost_attributes(
     champion: Described, needed: Mapping[str, str], there: Mapping[str, str]
 ) -> None:
@@ -80,13 +107,7 @@ def _refuse_lost_attributes(
 
 def _snapshots(engine: Engine, settings: Settings, as_of: date) -> list[date]:
     """The training snapshots that the log, as known at `as_of`, reaches back for."""
-    wanted = training_snapshots(
-        as_of,
-        gap_days=settings.churn.gap_days,
-        horizon_days=settings.churn.horizon_days,
-        n_snapshots=settings.train.snapshots,
-        step_days=settings.train.step_days,
-    )
+    wanted = wanted_snapshots(settings, as_of)
     history = settings.min_history_days()
     known = engine.table(panel.first_known_day(known_on=as_of)).to_pylist()[0]["day"]
     first_day = known or as_of

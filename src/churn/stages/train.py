@@ -28,9 +28,9 @@ from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
 from churn.io.served import Served
 from churn.io.workspace import Workspace
-from churn.learning import backtest, baselines, gate, models, splits, trial
+from churn.learning import ablation, backtest, baselines, gate, models, splits, trial
 from churn.learning.backtest import Backtest
-from churn.learning.models import Model
+from churn.learning.models import Model, Recipe
 from churn.settings import Settings
 
 logger = logging.getLogger("churn")
@@ -72,7 +72,7 @@ def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, store: track
         evidence |= _seen(settings, model, taught)
     record = trial.record(
         taught.rows, model, judged, recipe=recipe, evidence=evidence, churned_on=left,
-        min_churned=settings.backtest.min_churned,
+        ablation=_ablation(settings, taught, recipe), min_churned=settings.backtest.min_churned,
     )  # fmt: skip
     entry = _saved(settings, model, taught, record)
     _keep_rule(settings, taught, judged, record)
@@ -135,26 +135,44 @@ def _judged(
     settings: Settings, taught: Taught, contestants: backtest.Contestants
 ) -> tuple[Backtest | None, pd.DataFrame | None]:
     """The recipe at rolling origins, and when those who churned left (where that is known)."""
-    share = settings.train.list_share
-    if not origins.are_affordable(settings, n_rows=len(taught.rows)):
-        found = trial.run(
-            splits.sample_customers(
-                taught.rows, max_rows=settings.backtest.most_rows, seed=settings.seed
-            ),
-            definition=taught.definition,
-            features=taught.features,
-            contestants=contestants,
-            n_origins=settings.backtest.origins,
-            n_test=settings.train.n_test_snapshots,
-            list_share=share,
-        )
-        return found, None
-    workspace, left = Workspace(settings.place), list[pd.DataFrame]()
     as_of = date.fromisoformat(taught.facts["as_of"])
+    if not origins.are_affordable(settings, n_rows=len(taught.rows)):
+        found = _tried(settings, taught, contestants)
+        days = [] if found is None else sorted(found.rows["snapshot"].unique())
+        return found, origins.departures(settings, as_of, days) if days else None
+    workspace, left = Workspace(settings.place), list[pd.DataFrame]()
     with opened(resources(settings.engine), workspace.usage()) as engine:
-        days = origins.rebuilt(engine, settings, as_of, workspace.usage_facts(), left)
-        found = backtest.run(days, contestants=contestants, list_share=share)
+        rebuilt = origins.rebuilt(engine, settings, as_of, workspace.usage_facts(), left)
+        found = backtest.run(rebuilt, contestants=contestants, list_share=settings.train.list_share)
     return found, pd.concat(left) if found is not None else None
+
+
+def _tried(
+    settings: Settings, taught: Taught, contestants: backtest.Contestants
+) -> Backtest | None:
+    """Origins inside the panel, on a share of its customers where there are many."""
+    rows = splits.sample_customers(
+        taught.rows, max_rows=settings.backtest.most_rows, seed=settings.seed
+    )
+    return trial.run(
+        rows,
+        definition=taught.definition,
+        features=taught.features,
+        contestants=contestants,
+        n_origins=settings.backtest.origins,
+        n_test=settings.train.n_test_snapshots,
+        list_share=settings.train.list_share,
+    )
+
+
+def _ablation(settings: Settings, taught: Taught, recipe: Recipe) -> dict[str, Any] | None:
+    if not settings.train.ablation:
+        return None
+    found = _tried(settings, taught, ablation.contestants(recipe))
+    if found is None:
+        return None
+    draws = settings.backtest.draws
+    return ablation.worth(found, taught.features, draws=draws, seed=settings.seed)
 
 
 def _saved(
@@ -163,7 +181,9 @@ def _saved(
     """Write a bundle; returns its pointer."""
     panel = {key: value for key, value in taught.facts.items() if key not in ("as_of", "asked")}
     found = {"as_of": taught.facts["as_of"], **record}
-    found["data"] = {"panel_sha256": _fingerprint(settings.place / "panel")}
+    found["data"] = {
+        f"{name}_sha256": _fingerprint(settings.place / name) for name in ("panel", "daily")
+    }
     return bundle.save(
         settings.place,
         model,
@@ -243,7 +263,7 @@ def _tracked(
         },
         figures=trial.figures(record),
         tags={
-            **{f"{name}_sha256": _fingerprint(place / name) for name in ("panel", "daily")},
+            **record["data"],
             "gate": gate.in_words(verdicts),
         },
         description=files["model_card.md"].decode(),
@@ -266,3 +286,4 @@ def _log(version: str, record: dict[str, Any]) -> None:
     for line in model_card.figures(record).splitlines():
         if line:
             logger.info("%s", line)
+    logger.info("repeat it with: %s", model_card.command(version))
