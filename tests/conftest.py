@@ -5,7 +5,10 @@ minutes where one example takes a second.
 """
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 # Before LightGBM is loaded, as the command line does: on busy cores waiting threads must sleep.
@@ -22,3 +25,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("churn")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Any]:
+    """A `postgres.Server`; skips where there are no binaries."""
+    from postgres import started
+
+    with started() as found:
+        yield found

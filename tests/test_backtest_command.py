@@ -210,7 +210,7 @@ def test_training_keeps_the_evidence_of_rebuilt_origins(place: Path, caplog) -> 
     assert spec["evidence"]["unchanged"] is True
     assert spec["evidence"]["n_origins"] == 2
     assert [one["at"] for one in spec["test"]["origins"]] == ["2025-08-04", "2025-09-01"]
-    assert spec["test"]["lead_time"]["n_left"] > 0
+    assert spec["test"]["lead_times"]["model"]["n_left"] > 0
     assert bundle.load(place, "rule").spec["rule"] in ("longest_silent", "biggest_drop")
 
 

@@ -9,6 +9,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import panels
 import pytest
 from commandline import composed, exit_code, logging_as_before
 
@@ -181,6 +182,34 @@ def test_help_is_fast_and_quiet() -> None:
         loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
         assert not {"hydra", "pandas", "numpy", "sklearn", "duckdb", "omegaconf"} & loaded
         assert time.perf_counter() - began < 3  # alone it takes .05 s; the machine may be busy
+
+
+LEARNING = {"sklearn", "lightgbm", "mlflow", "scipy", "shap", "matplotlib"}
+LOADED = "import sys; print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
+
+
+def test_a_panel_is_built_without_waiting_for_what_learns(tmp_path: Path) -> None:
+    """`churn features` on a real roll-up; texts and items would need scikit-learn, here are none."""
+    place = panels.rolled_up(tmp_path)
+    words = ["features", f"workspace={place}", "engine.threads=1", "as_of=2026-01-05"]
+    program = f"import atexit; from churn.__main__ import main; atexit.register(exec, {LOADED!r}, {{}}); main({words})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert {"duckdb", "pandas", "churn"} <= loaded
+    assert not LEARNING & loaded
+
+
+def test_stages_that_do_not_learn_load_nothing_that_does() -> None:
+    stages = ["check", "config", "features", "retain", "rollup", "simulate", "status"]
+    program = "; ".join([*(f"import churn.stages.{name}" for name in stages), LOADED])
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "pandas" in loaded
+    assert not LEARNING & loaded
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

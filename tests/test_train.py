@@ -175,6 +175,46 @@ def test_the_log_shows_the_model_and_its_rivals(place: Path, caplog) -> None:
         assert title in caplog.text
 
 
+def test_the_card_tells_what_a_family_is_worth_to_who_asks(place: Path) -> None:
+    """Recency and trend carry the risk of this panel, tenure carries nothing."""
+    train.run(settings(place, model="logistic", ablation=True))
+    spec = bundle.load(place, "challenger").spec
+    worth = {name: one["average_precision"] for name, one in spec["ablation"].items()}
+    assert set(worth) == {feature.family for feature in panels.FEATURES}
+    assert min(worth["recency"]["low"], worth["trend"]["low"]) > 0.02
+    assert worth["tenure"]["low"] < 0 < worth["tenure"]["high"]
+    card = (place / "cards" / f"{spec['version']}.html").read_text()
+    assert "What each family of features is worth" in card
+    assert f"<td>{worth['recency']['value']:+.3f} (" in card
+
+    train.run(settings(place, model="logistic"))
+    quiet = bundle.load(place, "challenger").spec
+    assert quiet["version"] == spec["version"]
+    assert quiet["ablation"] is None
+    assert "train.ablation=true" in (place / "cards" / f"{spec['version']}.html").read_text()
+
+
+def test_the_card_has_everything_a_page_must_have(place: Path) -> None:
+    few = ROWS["customer_id"] < "00005"
+    panels.write(place, ROWS.assign(plan=ROWS["plan"].mask(few, "rare")))
+    train.run(settings(place, model="logistic"))
+    spec = bundle.load(place, "challenger").spec
+    card = (place / "cards" / f"{spec['version']}.html").read_text()
+    for said in (
+        "What counts as churn", "What it learnt from", "How well it did on later snapshots",
+        "The gate", "The model by origin", "Lead time", "What each family of features is worth",
+        "Who gets help, by group", "too few to judge", "Known limits and harms", "Run it again",
+        f"panel_sha256: {tables.fingerprint(place / 'panel', made_by='features')}",
+        f"daily_sha256: {tables.fingerprint(place / 'daily', made_by='rollup')}",
+        f"churn run params=WORKSPACE/cards/{spec['version']}.yaml", "longest silent",
+    ):  # fmt: skip
+        assert said in card, said
+    assert card.count("data:image/png") == 3
+    for name in ("model", "longest_silent", "tenure_contract"):
+        found = spec["evidence"]["intervals"][name]["average_precision"]
+        assert f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" in card
+
+
 def test_too_short_a_log_trains_and_says_that_nothing_was_tested(tmp_path: Path, caplog) -> None:
     panels.write(tmp_path, panels.panel(n_snapshots=2))
     with caplog.at_level(logging.INFO, logger="churn"):

@@ -219,6 +219,7 @@ class TrainSettings:
     half_life_days: float = 0.0
     monotone: dict[str, int] = field(default_factory=dict)
     lightgbm: LightGBMSettings = field(default_factory=LightGBMSettings)
+    ablation: bool = False
     experiment: str = "churn"
     tracking_uri: str = ""
 
@@ -233,6 +234,14 @@ class TrainSettings:
         _between("train.half_life_days", self.half_life_days, 0, 36_500)
         for name, sign in self.monotone.items():
             _one_of(f"train.monotone.{name}", str(sign), ["1", "-1"])
+        if re.search("://[^/]*:[^/]*@", self.tracking_uri):
+            raise ConfigurationError(
+                "train.tracking_uri must hold no password: whoever reads runs would read it too",
+                got="an address with a password in it",
+                expected="an address without one",
+                next_step="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD for a tracking "
+                "server, PGPASSWORD for PostgreSQL",
+            )
 
 
 @dataclass

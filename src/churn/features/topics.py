@@ -42,6 +42,8 @@ def fit(messages: pd.DataFrame, *, n_topics: int) -> Topics | None:
     TF-IDF rows of unit length (Salton & Buckley 1988), then the truncated SVD of Deerwester et al.
     (1990). BLAS runs on one thread and the numbers are rounded, so that they are the same again.
     """
+    if messages.empty:  # most logs; they need not wait for scikit-learn
+        return None
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from threadpoolctl import threadpool_limits

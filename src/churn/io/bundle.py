@@ -14,24 +14,24 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from churn.errors import HeldBackError, InputError
 from churn.features.definitions import Feature
 from churn.io import tables
-from churn.learning import models
-from churn.learning.models import Model
+
+if TYPE_CHECKING:
+    from churn.learning.models import Model
 
 BOOSTER = "booster.txt"
 SPEC = "spec.json"
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """A loaded model, what was written beside it (`spec`, with the record of its training in it)
-    and its pointer (`entry`)."""
+class Described:
+    """What was written beside a model (`spec`, with the record of its training in it) and its
+    pointer (`entry`)."""
 
-    model: Model
     spec: dict[str, Any]
     entry: dict[str, Any]
 
@@ -44,9 +44,16 @@ class Bundle:
         return [Feature(**entry) for entry in self.spec["features"]]
 
 
+@dataclass(frozen=True)
+class Bundle(Described):
+    """The same with the model itself, ready to predict."""
+
+    model: "Model"
+
+
 def save(
     place: Path,
-    model: Model,
+    model: "Model",
     *,
     features: Sequence[Feature],
     decisive: Mapping[str, Any],
@@ -58,6 +65,8 @@ def save(
     from which the features are rebuilt): it is part of the version. `record` (training snapshots,
     figures) is kept beside it and decides nothing.
     """
+    from churn.learning import models
+
     text, core = models.to_spec(model)
     spec = {"model": core, "features": [vars(f) for f in features], **decisive}
     version = hashlib.sha256((text + canonical(spec)).encode()).hexdigest()[:12]
@@ -82,6 +91,24 @@ def load(place: Path, alias: str = "champion") -> Bundle:
     Raises `HeldBackError` when there is no such model yet, `InputError` when a file is gone or
     is another one.
     """
+    return opened(place, _required(place, alias))
+
+
+def described(place: Path, alias: str = "champion") -> Described:
+    """What `load` checks and reads, without opening the trees: that takes LightGBM and a second."""
+    return _described(place, _required(place, alias))
+
+
+def opened(place: Path, entry: Mapping[str, Any]) -> Bundle:
+    """The model of a pointer, checked as in `load`."""
+    from churn.learning import models
+
+    found = _described(place, entry)
+    text = (place / "models" / str(entry["version"]) / BOOSTER).read_text()
+    return Bundle(found.spec, found.entry, models.from_spec(text, found.spec["model"]))
+
+
+def _required(place: Path, alias: str) -> dict[str, Any]:
     entry = pointer(place, alias)
     if entry is None:
         raise HeldBackError(
@@ -90,11 +117,10 @@ def load(place: Path, alias: str = "champion") -> Bundle:
             expected="a trained model" if alias == "challenger" else "a promoted model",
             next_step="run `churn train`" + ("" if alias == "challenger" else ", `churn promote`"),
         )
-    return opened(place, entry)
+    return entry
 
 
-def opened(place: Path, entry: Mapping[str, Any]) -> Bundle:
-    """The model of a pointer, checked as in `load`."""
+def _described(place: Path, entry: Mapping[str, Any]) -> Described:
     folder = place / "models" / str(entry["version"])
     for name in {BOOSTER, SPEC, *entry["sha256"]}:
         _verify(folder / name, entry["sha256"].get(name))
@@ -102,8 +128,7 @@ def opened(place: Path, entry: Mapping[str, Any]) -> Bundle:
     for name in entry["sha256"]:
         if name.startswith("record."):
             spec |= tables.read_json(folder / name)
-    model = models.from_spec((folder / BOOSTER).read_text(), spec["model"])
-    return Bundle(model, spec, dict(entry))
+    return Described(spec, dict(entry))
 
 
 def pointer(place: Path, alias: str) -> dict[str, Any] | None:

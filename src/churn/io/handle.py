@@ -129,7 +129,7 @@ class Handle:
 
     def champion(self) -> dict[str, Any]:
         """The record of the champion: what it learnt from and its test figures by model."""
-        return bundle.load(self._place, "champion").spec
+        return bundle.described(self._place).spec
 
     def outcomes(self) -> pd.DataFrame:
         """What CS recorded; empty until there is something."""

@@ -1,4 +1,4 @@
-"""One run per workspace at a time; a lock dies with its process."""
+"""One run per workspace at a time, and who is still alive: a lock dies with its process."""
 
 import fcntl
 import os
@@ -29,3 +29,35 @@ def held(place: Path, *, doing: str) -> Iterator[None]:
         file.flush()
         yield
         file.truncate(0)
+
+
+@contextmanager
+def sign_of_life(path: Path, words: str) -> Iterator[None]:
+    """A file at `path` with `words` in it that is locked for as long as this process lives.
+
+    It appears under its name only when it is locked. It is gone when the body has ended well; after
+    an error it stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unnamed = path.with_name(f".{path.name}.{os.getpid()}")
+    with unnamed.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(words)
+        file.flush()
+        os.replace(unnamed, path)
+        yield
+        path.unlink(missing_ok=True)
+
+
+def dead(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The signs of life in `folder` whose processes are gone, each with its words.
+
+    Each is locked while the caller looks at it, so that two who clear up do not meet.
+    """
+    for path in sorted(folder.glob("[!.]*")):
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield path, file.read()

@@ -24,6 +24,10 @@ COLUMNS = (
     ("calibration_ratio", "predicted/actual", "{:.2f}"),
     ("calibration_slope", "slope", "{:.2f}"),
 )
+WITH_INTERVALS = (
+    ("average_precision", "AP"), ("lift_at_list", "lift"), ("roc_auc", "ROC AUC"),
+    ("log_loss_skill", "skill"), ("calibration_ratio", "predicted/actual"),
+)  # fmt: skip
 NO_FIGURES = (
     "No test figures: the log is too short to keep a snapshot back for testing. "
     "Nothing is known yet about how good this model is."
@@ -73,14 +77,20 @@ def text(
             + _bullets(f"{name}: {unit}" for name, unit in metrics.UNITS.items()),
             *_by_origin(record["test"]),
             *_warning(record["test"]),
+            *_ablation(record.get("ablation")),
             *_groups(record["test"]),
-            "## Known limits and harms\n\n" + _bullets(LIMITS),
         ]
+    parts.append("## Known limits and harms\n\n" + _bullets(LIMITS))
     parts.append(
         "## Run it again\n\nThe resolved configuration lies beside the model: "
-        f"`churn run params=WORKSPACE/cards/{version}.yaml`, with WORKSPACE as it was given."
+        f"`{command(version)}`, with WORKSPACE as it was given."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def command(version: str) -> str:
+    """What repeats the training of a model."""
+    return f"churn run params=WORKSPACE/cards/{version}.yaml"
 
 
 def _involuntary(share: float | None) -> list[str]:
@@ -130,6 +140,7 @@ def figures(record: Mapping[str, Any]) -> str:
     parts = [intro, "\n".join(table(test["figures"]))]
     evidence = record.get("evidence")
     if evidence:
+        parts.append("\n".join(intervals(evidence["intervals"])))
         parts.append("\n".join(differences(evidence["differences"])))
     return "\n\n".join(parts)
 
@@ -149,6 +160,40 @@ def differences(by_rival: Mapping[str, Mapping[str, Mapping[str, float | None]]]
     rows = [["model minus", *(title for _, title in shown)]]
     for name, found in _ordered(by_rival).items():
         rows.append([TITLES.get(name, name), *(with_interval(found[key]) for key, _ in shown)])
+    return aligned(rows)
+
+
+def intervals(by_name: Mapping[str, Any]) -> list[str]:
+    """Lines of a table: each contestant's figures with 95 % intervals by customer."""
+    rows = [["", *(title for _, title in WITH_INTERVALS)]]
+    for name, found in _ordered(by_name).items():
+        cells = [_spelled(found[key]) for key, _ in WITH_INTERVALS]
+        rows.append([TITLES.get(name, name), *cells])
+    return aligned(rows)
+
+
+def _spelled(found: Mapping[str, float | None]) -> str:
+    if found["value"] is None or found["low"] is None:
+        return "–"
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def lists(
+    turnovers: Mapping[str, float | None], lead_times: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Lines of a table: how much each contestant's list changes, and how early it warned."""
+    heads = ["new on each list", "left", "listed before", "median days", "≥ 14 days before"]
+    rows = [["", *heads]]
+    for name, found in _ordered(lead_times).items():
+        new, days, share = turnovers[name], found["median_days"], found["warned_share"]
+        cells = [
+            "–" if new is None else f"{new:.0%}",
+            f"{found['n_left']:,}",
+            f"{found['n_listed_before']:,}",
+            "–" if days is None else f"{days:.0f}",
+            "–" if share is None else f"{share:.1%}",
+        ]
+        rows.append([TITLES.get(name, name), *cells])
     return aligned(rows)
 
 
@@ -215,9 +260,12 @@ def _by_origin(test: Mapping[str, Any]) -> list[str]:
 
 def _warning(test: Mapping[str, Any]) -> list[str]:
     """How long before they left the churned stood on the list, where that could be found out."""
-    lead = test.get("lead_time")
-    if not lead or not lead["n_left"]:
-        return []
+    by_name = test.get("lead_times")
+    if not by_name or not by_name["model"]["n_left"]:
+        return [
+            "## Lead time\n\nNot known: no list of the test weeks is 14 days older than anybody who left."
+        ]
+    lead = by_name["model"]
     said = (
         f"Of {lead['n_left']:,} customers who left in the test weeks, {lead['n_listed_before']:,} had "
         "stood on a list before"
@@ -225,9 +273,30 @@ def _warning(test: Mapping[str, Any]) -> list[str]:
     if lead["median_days"] is not None:
         said += f", half of them for {lead['median_days']:.0f} days or more"
     said += f"; {lead['warned_share']:.1%} were listed at least 14 days before they left."
-    if test["turnover"] is not None:
-        said += f" {test['turnover']:.0%} of a list is new since the one before."
-    return ["## Lead time\n\n" + said]
+    return [f"## Lead time\n\n{said}\n\n" + "\n".join(lists(test["turnovers"], by_name))]
+
+
+FIRST = "average_precision"
+
+
+def _ablation(found: Mapping[str, Mapping[str, Any]] | None) -> list[str]:
+    """What each family is worth, or how to find out."""
+    head = "## What each family of features is worth\n\n"
+    if found is None:
+        return [
+            f"{head}Not asked for, since it takes as many trainings as there are families: "
+            "`train.ablation=true` with the command below."
+        ]
+    rows = [["family", "features", "AP", "ROC AUC"]]
+    for name, one in sorted(found.items(), key=lambda item: -(item[1][FIRST]["value"] or 0.0)):
+        shown = (with_interval(one[key]) for key in (FIRST, "roc_auc"))
+        rows.append([name, f"{one['n_features']}", *shown])
+    said = (
+        "With all features minus without the family, the same recipe uncalibrated at the same origins "
+        "of one panel; 95 % intervals by customer. An interval that holds 0: the family may be worth "
+        "nothing here, or others say the same."
+    )
+    return [f"{head}{said}\n\n" + "\n".join(aligned(rows))]
 
 
 def _groups(test: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from churn import timeline
 from churn.errors import ConfigurationError, HeldBackError, nearest
 from churn.features import panel
 from churn.io import panels, plans, tables
-from churn.io.engine import Engine
+from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh
 from churn.learning import backtest, models, reach
 from churn.learning.backtest import Origin
@@ -74,6 +74,17 @@ def rebuilt(
         )  # fmt: skip
         test = reach.grouped(test, train)
         yield Origin(at, train, _with_attributes(test, settings, at), plan.features)
+
+
+def departures(settings: Settings, as_of: date, snapshots: Sequence[date]) -> pd.DataFrame | None:
+    """When those who churned after `snapshots` left, as known at `as_of`; None without a roll-up."""
+    workspace = Workspace(settings.place)
+    if not tables.exists(workspace.folder("daily")):
+        return None
+    types = workspace.usage_facts()["event_types"]
+    with opened(resources(settings.engine), workspace.usage()) as engine:
+        plan = plans.without_features(settings, snapshots, as_of, types)
+        return _days(engine.table(panel.departures(plan)).to_pandas())
 
 
 def _require_attributes(audit: Sequence[str], known: list[str]) -> None:

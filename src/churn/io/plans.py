@@ -1,21 +1,18 @@
-"""Settings → what the rooms are asked: which panel, which recipe, which champion."""
+"""Settings → which panel is asked for, in training and in scoring."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from churn.errors import HeldBackError, InputError
 from churn.features import beside, definitions, outside, panel, tastes, topics
 from churn.features.labels import Definition
-from churn.io import bundle
-from churn.io.bundle import Bundle
-from churn.io.engine import Engine, available_threads
-from churn.learning.baselines import Champion
-from churn.learning.models import Recipe
+from churn.io.bundle import Described
+from churn.io.engine import Engine
 from churn.settings import Settings, feature_documents
-from churn.timeline import label_window, training_snapshots
+from churn.timeline import training_snapshots
 
 log = logging.getLogger("churn")
 
@@ -49,7 +46,7 @@ def for_training(
 
 
 def plan_of(
-    champion: Bundle, settings: Settings, as_of: date, usage: Mapping[str, Any]
+    champion: Described, settings: Settings, as_of: date, usage: Mapping[str, Any]
 ) -> panel.Plan:
     """A model's own features at `as_of`: its event types and roles, not today's."""
     facts = champion.spec["panel"]
@@ -68,8 +65,35 @@ def plan_of(
     )
 
 
+def without_features(
+    settings: Settings, snapshots: Sequence[date], as_of: date, event_types: Sequence[str]
+) -> panel.Plan:
+    """Who could churn at `snapshots` and who did, as known at `as_of`, and nothing else of them."""
+    return panel.Plan(
+        snapshots=list(snapshots),
+        labels_known_on=as_of,
+        lookback_days=max(settings.churn.active_days, 1),
+        definition=settings.churn,
+        vocabulary=definitions.Vocabulary(windows=[]),
+        features=[],
+        all_places=panel.places(event_types),
+        arrival=settings.arrival(as_of),
+    )
+
+
+def wanted_snapshots(settings: Settings, as_of: date) -> list[date]:
+    """The snapshots that a training at `as_of` would use of a log that is long enough."""
+    return training_snapshots(
+        as_of,
+        gap_days=settings.churn.gap_days,
+        horizon_days=settings.churn.horizon_days,
+        n_snapshots=settings.train.snapshots,
+        step_days=settings.train.step_days,
+    )
+
+
 def _refuse_lost_attributes(
-    champion: Bundle, needed: Mapping[str, str], there: Mapping[str, str]
+    champion: Described, needed: Mapping[str, str], there: Mapping[str, str]
 ) -> None:
     lost = [name for name in needed if name not in there]
     if lost:
@@ -83,13 +107,7 @@ def _refuse_lost_attributes(
 
 def _snapshots(engine: Engine, settings: Settings, as_of: date) -> list[date]:
     """The training snapshots that the log, as known at `as_of`, reaches back for."""
-    wanted = training_snapshots(
-        as_of,
-        gap_days=settings.churn.gap_days,
-        horizon_days=settings.churn.horizon_days,
-        n_snapshots=settings.train.snapshots,
-        step_days=settings.train.step_days,
-    )
+    wanted = wanted_snapshots(settings, as_of)
     history = settings.min_history_days()
     known = engine.table(panel.first_known_day(known_on=as_of)).to_pylist()[0]["day"]
     first_day = known or as_of
@@ -149,46 +167,3 @@ def _with_tastes(
     had = beside.handled_items(known_on=as_of, lookback_days=asked.lookback_days)
     found = tastes.fit(engine.table(had).to_pandas(), n_tastes=asked.n_tastes)
     return known if found is None else replace(known, tastes=tastes.to_spec(found))
-
-
-def recipe_of(settings: Settings) -> Recipe:
-    """The room's own value object from the settings."""
-    train = settings.train
-    return Recipe(
-        model=train.model,
-        lightgbm=asdict(train.lightgbm),
-        logistic_c=train.logistic_c,
-        n_folds=train.n_folds,
-        n_calibration_snapshots=train.n_calibration_snapshots,
-        seed=settings.seed,
-        threads=settings.engine.threads or available_threads(),
-        horizon_days=settings.churn.horizon_days,
-        half_life_days=train.half_life_days,
-        monotone=train.monotone,
-    )
-
-
-def champion(settings: Settings) -> Champion | None:
-    """The model in charge as a contestant; None where a rule is, or nothing that can be opened.
-
-    Where it was made for another definition of churn, only its recipe can take part.
-    """
-    entry = bundle.pointer(settings.place, "champion")
-    if entry is None or "rule" in entry:
-        return None
-    try:
-        found = bundle.load(settings.place, "champion")
-    except InputError as error:
-        log.warning("the champion takes no part: %s", error)
-        return None
-    known = {f.name for f in fields(Recipe)} - {"threads"}
-    recipe = {name: value for name, value in found.spec["recipe"].items() if name in known}
-    churn = Definition(**found.spec["churn"])
-    last = date.fromisoformat(max(found.spec["training_snapshots"]))
-    window = label_window(last, gap_days=churn.gap_days, horizon_days=churn.horizon_days)
-    return Champion(
-        found.model,
-        found.features,
-        Recipe(**recipe, threads=settings.engine.threads or available_threads()),
-        window.before if churn == settings.churn else date.max,
-    )

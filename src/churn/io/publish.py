@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from churn.errors import InputError
-from churn.io import bundle, model_card, page, tables
+from churn.io import bundle, page, tables
 from churn.io.workspace import SIDES, Workspace
 from churn.settings import Settings
 
@@ -65,13 +65,15 @@ def revisions(published: Path) -> list[str]:
 
 
 def _gather(workspace: Workspace, folder: Path, as_of: date) -> None:
+    from churn.io import model_card  # it knows the learning room; `churn status` should not wait
+
     part = as_of.isoformat()
     for name, table in TABLES.items():
         path = tables.parts(workspace.folder(table), made_by=table)[part]
         shutil.copyfile(path, folder / f"{name}.parquet")
     for name in PEOPLES_FILES:
         shutil.copyfile(workspace.folder("retention") / part / name, folder / name)
-    champion = bundle.load(workspace.place, "champion")
+    champion = bundle.described(workspace.place)
     card = model_card.text(champion.version, champion.spec, churn=champion.spec["churn"])
     (folder / "card.md").write_text(card)
 
@@ -92,7 +94,7 @@ def _manifest(
             **{name: _input(workspace, name) for name in ("daily", "late", *SIDES)},
         },
         "configuration": _configuration(settings),
-        "model_version": bundle.load(workspace.place, "champion").version,
+        "model_version": bundle.described(workspace.place).version,
         "gates": {},
         "counts": {
             "rows": usage["rows"],

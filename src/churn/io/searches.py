@@ -12,7 +12,7 @@ from typing import Any
 
 from churn import timeline
 from churn.errors import ConfigurationError, HeldBackError, nearest
-from churn.io import origins, plans, tables
+from churn.io import origins, recipes, tables
 from churn.io.engine import opened, resources
 from churn.io.study import Study
 from churn.io.workspace import SIDES, Workspace
@@ -85,7 +85,7 @@ def space(settings: Settings, seen: Sequence[Origin]) -> Space:
                 next_step="name families that can be left out alone, or none for all of them",
             )
     families = [name for name in free if name in (settings.tune.families or free)]
-    base = plans.recipe_of(settings)
+    base = recipes.of(settings)
     return Space(
         base,
         tuple(dict.fromkeys([base.model, *settings.tune.models])),

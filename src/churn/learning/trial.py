@@ -104,12 +104,14 @@ def record(
     *,
     recipe: Recipe,
     evidence: Mapping[str, Any] | None = None,
+    ablation: Mapping[str, Any] | None = None,
     churned_on: pd.DataFrame | None = None,
     min_churned: int = 20,
 ) -> dict[str, Any]:
     """What is worth knowing about a training on `rows`, as JSON types.
 
-    `test` is None without figures; `churned_on` as in `reach.lead_time`. Threads are left out:
+    `test` is None without figures, `ablation` (see `ablation.worth`) where nobody asked for it;
+    `churned_on` as in `reach.lead_time`. Threads are left out:
     they change no figure, and a record should not know its machine.
     """
     return {
@@ -122,6 +124,7 @@ def record(
         "recipe": {key: value for key, value in asdict(recipe).items() if key != "threads"},
         "calibration": asdict(model.calibration),
         "evidence": evidence,
+        "ablation": ablation,
         "test": None if found is None else _tested(found, churned_on, min_churned=min_churned),
     }
 
@@ -168,8 +171,8 @@ def summary(
         },
         "differences": minus[MODEL],
         "spread": backtest.spread(found),
-        "turnover": {name: reach.turnover(found, name=name) for name in found.scores},
-        "lead_time": {name: reach.lead_time(found, churned_on, name=name) for name in found.scores},
+        "turnover": _turnovers(found),
+        "lead_time": _lead_times(found, churned_on),
         "groups": reach.groups(found, min_churned=min_churned),
         "gate": {
             name: [asdict(v) for v in gate.on_figures(found.figures[name], minus[name])]
@@ -191,14 +194,22 @@ def _tested(
     found: Backtest, churned_on: pd.DataFrame | None, *, min_churned: int
 ) -> dict[str, Any]:
     return {
-        "lead_time": None if churned_on is None else reach.lead_time(found, churned_on),
+        "lead_times": None if churned_on is None else _lead_times(found, churned_on),
         "snapshots": [str(s) for one in found.origins for s in one.test_snapshots],
         "origins": _origins_told(found),
         "figures": found.figures,
         "spread": backtest.spread(found),
         "groups": reach.groups(found, min_churned=min_churned),
-        "turnover": reach.turnover(found),
+        "turnovers": _turnovers(found),
     }
+
+
+def _turnovers(found: Backtest) -> dict[str, float | None]:
+    return {name: reach.turnover(found, name=name) for name in found.scores}
+
+
+def _lead_times(found: Backtest, churned_on: pd.DataFrame) -> dict[str, Any]:
+    return {name: reach.lead_time(found, churned_on, name=name) for name in found.scores}
 
 
 def _origins(

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from churn.errors import HeldBackError
-from churn.io import bundle, guests, origins, plans, report, runs, tables, tracking
+from churn.io import bundle, guests, origins, recipes, report, runs, tables, tracking
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
 from churn.learning import backtest, trial
@@ -24,15 +24,24 @@ def run(settings: Settings) -> None:
 
     Raises `HeldBackError` when the log is too short for a single origin.
     """
-    workspace, usage = Workspace(settings.place), Workspace(settings.place).usage_facts()
+    usage = Workspace(settings.place).usage_facts()
+    where = tracking.store(
+        settings.place, experiment=settings.train.experiment, uri=settings.train.tracking_uri
+    )
+    with tracking.begun(where, name=_run_name(settings)) as store:
+        _backtest(settings, usage, store)
+
+
+def _backtest(settings: Settings, usage: Mapping[str, Any], store: tracking.Store) -> None:
+    workspace = Workspace(settings.place)
     as_of = settings.as_of_or_last(usage)
     left: list[pd.DataFrame] = []
     with opened(resources(settings.engine), workspace.usage()) as engine:
         found = backtest.run(
             origins.rebuilt(engine, settings, as_of, usage, left),
             contestants=backtest.contestants(
-                plans.recipe_of(settings),
-                champion=plans.champion(settings),
+                recipes.of(settings),
+                champion=recipes.champion(settings),
                 guests=guests.found(),
             ),
             list_share=settings.train.list_share,
@@ -51,9 +60,13 @@ def run(settings: Settings) -> None:
     for line in text.splitlines():
         if line:
             log.info("%s", line)
-    run_id = _track(settings, summary, text)
+    run_id = _track(settings, store, summary, text)
     key = runs.keep(settings, found, kind="backtest", run_id=run_id)
     log.info("kept for `churn compare` as %s", settings.name or key)
+
+
+def _run_name(settings: Settings) -> str:
+    return tracking.run_name("backtest", settings.name, settings.config.overrides)
 
 
 def _too_short(settings: Settings, as_of: date, usage: Mapping[str, Any]) -> HeldBackError:
@@ -66,13 +79,12 @@ def _too_short(settings: Settings, as_of: date, usage: Mapping[str, Any]) -> Hel
     )
 
 
-def _track(settings: Settings, summary: Mapping[str, Any], text: str) -> str | None:
-    store = tracking.store(
-        settings.place, experiment=settings.train.experiment, uri=settings.train.tracking_uri
-    )
+def _track(
+    settings: Settings, store: tracking.Store, summary: Mapping[str, Any], text: str
+) -> str | None:
     return tracking.note(
         store,
-        name=tracking.run_name("backtest", settings.name, settings.config.overrides),
+        name=_run_name(settings),
         parameters={
             "seed": settings.seed,
             "train": asdict(settings.train),

@@ -10,13 +10,11 @@ from sqlglot import parse_one
 
 from churn import contracts
 from churn.features import panel
-from churn.features.definitions import Vocabulary
-from churn.io import accounts, sources
+from churn.io import accounts, plans, sources
 from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, empty
 from churn.settings import Settings
-from churn.timeline import training_snapshots
 from churn.usage import daily, quality
 
 log = logging.getLogger("churn")
@@ -73,29 +71,15 @@ def report_churn(
     for name in SIDES:
         engine.bind(name, sides.get(name, empty(contracts.SOURCES[name])))
     as_of = settings.as_of_date() or intake.last_day
-    wanted = training_snapshots(
-        as_of,
-        gap_days=settings.churn.gap_days,
-        horizon_days=settings.churn.horizon_days,
-        n_snapshots=settings.train.snapshots,
-        step_days=settings.train.step_days,
-    )
     snapshots = panel.usable_snapshots(
-        wanted, first_day=intake.first_day, min_history_days=settings.min_history_days()
+        plans.wanted_snapshots(settings, as_of),
+        first_day=intake.first_day,
+        min_history_days=settings.min_history_days(),
     )
     if not snapshots:
         log.info("churn: the log is too short for any snapshot before %s", as_of)
         return
-    plan = panel.Plan(
-        snapshots=snapshots,
-        labels_known_on=as_of,
-        lookback_days=max(settings.churn.active_days, 1),
-        definition=settings.churn,
-        vocabulary=Vocabulary(windows=[]),
-        features=[],
-        all_places=panel.places(types),
-        arrival=settings.arrival(as_of),
-    )
+    plan = plans.without_features(settings, snapshots, as_of, types)
     log.info("churn by snapshot: a customer %s", settings.churn.in_words())
     for row in engine.table(panel.churn_rates(plan)).to_pylist():
         share = row["n_churned"] / row["n_active"]

@@ -10,7 +10,7 @@ import pyarrow as pa
 from churn import contracts
 from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Vocabulary
-from churn.io import bundle, plots, tables
+from churn.io import bundle, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
@@ -90,6 +90,8 @@ def _picture(
     champion: Bundle, features: pd.DataFrame, workspace: Workspace, settings: Settings
 ) -> None:
     """Which families move the scores most, over an even sample of all scored customers."""
+    from churn.io import plots  # half a second that `customer=ID` does not need
+
     n = min(settings.explain.n_global, len(features))
     sample = features.iloc[np.unique(np.linspace(0, len(features) - 1, n).astype(int))]
     strength = _by_family(champion, sample).abs().mean()

@@ -22,6 +22,7 @@ def run(settings: Settings) -> None:
     rule is put in charge of the list.
     """
     place = settings.place
+    tracking.settle(_store(settings))  # a training that waited gives its pointer MLflow's number
     if settings.promote.back:
         _back(settings)
         return
@@ -95,10 +96,12 @@ def _move(settings: Settings, new: dict[str, Any], old: dict[str, Any] | None) -
         bundle.point(settings.place, "previous", old)
     bundle.point(settings.place, "champion", new)
     if "mlflow_model_version" in new:
-        where = tracking.store(
-            settings.place,
-            experiment=settings.train.experiment,
-            uri=settings.train.tracking_uri,
-        )
         before = (old or {}).get("mlflow_model_version")
-        tracking.promote(where, to_champion=new["mlflow_model_version"], to_previous=before)
+        tracking.promote(
+            _store(settings), to_champion=new["mlflow_model_version"], to_previous=before
+        )
+
+
+def _store(settings: Settings) -> tracking.Store:
+    train = settings.train
+    return tracking.store(settings.place, experiment=train.experiment, uri=train.tracking_uri)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from churn.features.definitions import Vocabulary
 from churn.features.labels import Definition
 from churn.io import bundle, export, mail, page, sink, tables, wording
-from churn.io.bundle import Bundle
+from churn.io.bundle import Described
 from churn.io.engine import opened, resources
 from churn.io.handout import Detail, Listing
 from churn.io.workspace import Workspace
@@ -32,7 +32,7 @@ def run(settings: Settings) -> None:
     sink.require(settings.sink)
     as_of = settings.as_of_or_last(Workspace(settings.place).usage_facts())
     workspace = Workspace(settings.place, settings.arrival(as_of))
-    champion = bundle.load(settings.place, "champion")
+    champion = bundle.described(settings.place)
     definition = Definition(**champion.spec["churn"])
     ranked = workspace.ranked(as_of, policy=settings.retain)
     rows, reasons = _rows(workspace, ranked, settings, definition, as_of)
@@ -95,7 +95,7 @@ def _parts(workspace: Workspace, name: str) -> list[str]:
     return list(tables.parts(folder, made_by=name)) if tables.exists(folder) else []
 
 
-def _header(ranked: pd.DataFrame, champion: Bundle, definition: Definition) -> dict[str, str]:
+def _header(ranked: pd.DataFrame, champion: Described, definition: Definition) -> dict[str, str]:
     return {
         "Customers scored": f"{len(ranked):,}",
         "Churn means": f"a customer {definition.in_words()}",
@@ -104,7 +104,7 @@ def _header(ranked: pd.DataFrame, champion: Bundle, definition: Definition) -> d
     }
 
 
-def _title(champion: Bundle, as_of: date) -> str:
+def _title(champion: Described, as_of: date) -> str:
     """A list that no model stands behind says so in its first words."""
     if "rule" in champion.spec:
         return f"{RULE_BASED} ({wording.day(as_of)})"
@@ -129,7 +129,7 @@ def _attributes(workspace: Workspace, as_of: date) -> dict[str, pd.Series]:
     return {name: values for name, values in found.items() if len(values)}
 
 
-def _use(champion: Bundle) -> str:
+def _use(champion: Described) -> str:
     return Vocabulary(**champion.spec["panel"]["vocabulary"]).use
 
 

@@ -17,9 +17,9 @@ from churn.io import (
     guests,
     model_card,
     origins,
-    plans,
     plots,
     probe,
+    recipes,
     runs,
     scorecard,
     tables,
@@ -27,10 +27,11 @@ from churn.io import (
 )
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
+from churn.io.served import Served
 from churn.io.workspace import Workspace
-from churn.learning import backtest, baselines, gate, models, splits, trial
+from churn.learning import ablation, backtest, baselines, gate, models, splits, trial
 from churn.learning.backtest import Backtest
-from churn.learning.models import Model
+from churn.learning.models import Model, Recipe
 from churn.settings import Settings
 
 logger = logging.getLogger("churn")
@@ -52,10 +53,14 @@ def run(settings: Settings) -> None:
     The model becomes the challenger; the best rule is kept beside it, for when no model passes the
     gate. Raises `HeldBackError` when the panel holds too few outcomes to learn from.
     """
-    place = settings.place
-    panel = tables.read(place / "panel", made_by="features")
+    panel = tables.read(settings.place / "panel", made_by="features")
     taught = _taught(settings, panel)
-    recipe, champion = plans.recipe_of(settings), plans.champion(settings)
+    with tracking.begun(_store(settings), name=_run_name(settings)) as store:
+        _train(settings, panel, taught, store)
+
+
+def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, store: tracking.Store) -> None:
+    recipe, champion = recipes.of(settings), recipes.champion(settings)
     takes_part = backtest.contestants(recipe, champion=champion, guests=guests.found())
     judged, left = _judged(settings, taught, takes_part)
     model = models.fit(taught.rows, features=taught.features, recipe=recipe)
@@ -68,11 +73,11 @@ def run(settings: Settings) -> None:
         evidence |= _seen(settings, model, taught)
     record = trial.record(
         taught.rows, model, judged, recipe=recipe, evidence=evidence, churned_on=left,
-        min_churned=settings.backtest.min_churned,
+        ablation=_ablation(settings, taught, recipe), min_churned=settings.backtest.min_churned,
     )  # fmt: skip
     entry = _saved(settings, model, taught, record)
     _keep_rule(settings, taught, judged, record)
-    _tell(settings, entry, model, taught, judged, panel)
+    _tell(settings, store, entry, model, taught, judged, panel)
 
 
 def _taught(settings: Settings, panel: pd.DataFrame) -> Taught:
@@ -123,7 +128,7 @@ def _seen(settings: Settings, model: Model, taught: Taught) -> dict[str, Any]:
     }
     return {
         "against": None if "rule" in entry else entry.get("version"),
-        "unchanged": probe.unchanged(settings, Bundle(model, spec, {})),
+        "unchanged": probe.unchanged(settings, Bundle(spec, {}, model)),
     }
 
 
@@ -131,26 +136,44 @@ def _judged(
     settings: Settings, taught: Taught, contestants: backtest.Contestants
 ) -> tuple[Backtest | None, pd.DataFrame | None]:
     """The recipe at rolling origins, and when those who churned left (where that is known)."""
-    share = settings.train.list_share
-    if not origins.are_affordable(settings, n_rows=len(taught.rows)):
-        found = trial.run(
-            splits.sample_customers(
-                taught.rows, max_rows=settings.backtest.most_rows, seed=settings.seed
-            ),
-            definition=taught.definition,
-            features=taught.features,
-            contestants=contestants,
-            n_origins=settings.backtest.origins,
-            n_test=settings.train.n_test_snapshots,
-            list_share=share,
-        )
-        return found, None
-    workspace, left = Workspace(settings.place), list[pd.DataFrame]()
     as_of = date.fromisoformat(taught.facts["as_of"])
+    if not origins.are_affordable(settings, n_rows=len(taught.rows)):
+        found = _tried(settings, taught, contestants)
+        days = [] if found is None else sorted(found.rows["snapshot"].unique())
+        return found, origins.departures(settings, as_of, days) if days else None
+    workspace, left = Workspace(settings.place), list[pd.DataFrame]()
     with opened(resources(settings.engine), workspace.usage()) as engine:
-        days = origins.rebuilt(engine, settings, as_of, workspace.usage_facts(), left)
-        found = backtest.run(days, contestants=contestants, list_share=share)
+        rebuilt = origins.rebuilt(engine, settings, as_of, workspace.usage_facts(), left)
+        found = backtest.run(rebuilt, contestants=contestants, list_share=settings.train.list_share)
     return found, pd.concat(left) if found is not None else None
+
+
+def _tried(
+    settings: Settings, taught: Taught, contestants: backtest.Contestants
+) -> Backtest | None:
+    """Origins inside the panel, on a share of its customers where there are many."""
+    rows = splits.sample_customers(
+        taught.rows, max_rows=settings.backtest.most_rows, seed=settings.seed
+    )
+    return trial.run(
+        rows,
+        definition=taught.definition,
+        features=taught.features,
+        contestants=contestants,
+        n_origins=settings.backtest.origins,
+        n_test=settings.train.n_test_snapshots,
+        list_share=settings.train.list_share,
+    )
+
+
+def _ablation(settings: Settings, taught: Taught, recipe: Recipe) -> dict[str, Any] | None:
+    if not settings.train.ablation:
+        return None
+    found = _tried(settings, taught, ablation.contestants(recipe))
+    if found is None:
+        return None
+    draws = settings.backtest.draws
+    return ablation.worth(found, taught.features, draws=draws, seed=settings.seed)
 
 
 def _saved(
@@ -159,7 +182,9 @@ def _saved(
     """Write a bundle; returns its pointer."""
     panel = {key: value for key, value in taught.facts.items() if key not in ("as_of", "asked")}
     found = {"as_of": taught.facts["as_of"], **record}
-    found["data"] = {"panel_sha256": _fingerprint(settings.place / "panel")}
+    found["data"] = {
+        f"{name}_sha256": _fingerprint(settings.place / name) for name in ("panel", "daily")
+    }
     return bundle.save(
         settings.place,
         model,
@@ -185,6 +210,7 @@ def _keep_rule(
 
 def _tell(
     settings: Settings,
+    store: tracking.Store,
     entry: dict[str, Any],
     model: Model,
     taught: Taught,
@@ -200,7 +226,7 @@ def _tell(
     )
     files = {"model_card.md": card.encode(), **pictures}
     files["model_card.html"] = model_card.page(card, pictures).encode()
-    ids = tracking.record(_store(settings), _tracked(settings, version, record, model, files))
+    ids = tracking.record(store, _tracked(settings, version, record, model, files))
     bundle.point(place, "challenger", {**entry, **ids})
     if judged is not None:
         run_id = ids.get("mlflow_run_id")
@@ -219,6 +245,10 @@ def _configuration(settings: Settings) -> bytes:
     return yaml.safe_dump(asdict(settings), sort_keys=False).encode()
 
 
+def _run_name(settings: Settings) -> str:
+    return tracking.run_name("train", settings.name, settings.config.overrides)
+
+
 def _store(settings: Settings) -> tracking.Store:
     train = settings.train
     return tracking.store(settings.place, experiment=train.experiment, uri=train.tracking_uri)
@@ -230,9 +260,10 @@ def _tracked(
     place = settings.place
     verdicts = gate.judge(record.get("evidence"), allowed=_allowed(settings))
     return tracking.Run(
-        version=version,
-        model_folder=place / "models" / version,
-        inputs=[(c.name, c.kind) for c in model.columns],
+        name=_run_name(settings),
+        model=Served(
+            version, place / "models" / version, [(c.name, c.kind) for c in model.columns]
+        ),
         parameters={
             "seed": settings.seed,
             **asdict(settings.train),
@@ -241,12 +272,11 @@ def _tracked(
         },
         figures=trial.figures(record),
         tags={
-            **{f"{name}_sha256": _fingerprint(place / name) for name in ("panel", "daily")},
+            **record["data"],
             "gate": gate.in_words(verdicts),
         },
         description=files["model_card.md"].decode(),
         files={**files, "config.yaml": _configuration(settings)},
-        name=tracking.run_name("train", settings.name, settings.config.overrides),
     )
 
 
@@ -265,3 +295,4 @@ def _log(version: str, record: dict[str, Any]) -> None:
     for line in model_card.figures(record).splitlines():
         if line:
             logger.info("%s", line)
+    logger.info("repeat it with: %s", model_card.command(version))

@@ -33,16 +33,21 @@ def run(settings: Settings) -> None:
     seen = searches.seen(settings, usage, held_at)
     space = searches.space(settings, seen)
     study = searches.study(settings, space, seen, held_at)
-    _search(settings, space, study, seen)
-    told = Search(
-        settings, space, settings.features.without, study.trials, study.importance(),
-        [one.at for one in seen], held_at, max(len(one.train) for one in seen),
-        _final(settings, space, study, searches.held(settings, usage, as_of)),
-    )  # fmt: skip
-    _tell(told, study)
+    again = study.facts.get("mlflow_run_id")
+    with tracking.begun(_store(settings), name=_run_name(settings), again=again) as store:
+        study.keep(mlflow_run_id=store.run_id)
+        _search(settings, space, study, seen, store)
+        told = Search(
+            settings, space, settings.features.without, study.trials, study.importance(),
+            [one.at for one in seen], held_at, max(len(one.train) for one in seen),
+            _final(settings, space, study, searches.held(settings, usage, as_of)),
+        )  # fmt: skip
+        _tell(told, store)
 
 
-def _search(settings: Settings, space: Space, study: Study, seen: Sequence[Origin]) -> None:
+def _search(
+    settings: Settings, space: Space, study: Study, seen: Sequence[Origin], store: tracking.Store
+) -> None:
     """Run the trials, each a run below one of MLflow's."""
     given, off = settings.tune, settings.features.without
     # Ranking does not need calibration, which fits each model n_folds times more.
@@ -54,13 +59,7 @@ def _search(settings: Settings, space: Space, study: Study, seen: Sequence[Origi
         share = settings.train.list_share
         return search.judged(seen, recipe, families, figure=given.figure, list_share=share)
 
-    parent = study.facts.get("mlflow_run_id") or tracking.begin(
-        _store(settings),
-        name=_run_name(settings),
-        parameters={"seed": settings.seed, "tune": asdict(given)},
-        files={"config.yaml": _yaml(settings)},
-    )
-    study.keep(mlflow_run_id=parent)
+    is_tracked = True
     for trial in study.run(judge, n=given.trials, timeout_minutes=given.timeout_minutes):
         best = search.best(study.trials)
         log.info(
@@ -69,15 +68,13 @@ def _search(settings: Settings, space: Space, study: Study, seen: Sequence[Origi
             f", given up after {len(trial.so_far)} origins" if trial.is_pruned else "",
             best.value, best.number,
         )  # fmt: skip
-        if parent is not None:
-            parent = parent if _track(settings, parent, trial) else None
+        is_tracked = is_tracked and _track(settings, store, trial)
 
 
-def _track(settings: Settings, parent: str, trial: search.Trial) -> bool:
+def _track(settings: Settings, store: tracking.Store, trial: search.Trial) -> bool:
     off = settings.features.without
     return tracking.below(
-        _store(settings),
-        parent,
+        store,
         name=f"trial {trial.number:02d} {trial.choice[search.MODEL_KEY]}",
         parameters=trial.choice,
         steps={settings.tune.figure: trial.so_far},
@@ -103,7 +100,7 @@ def _final(
     )  # fmt: skip
 
 
-def _tell(told: Search, study: Study) -> None:
+def _tell(told: Search, store: tracking.Store) -> None:
     """Report, page, preset, and the end of MLflow's run."""
     settings, folder = told.settings, told.settings.place / "tune"
     text, pictures = tuning.text(told), tuning.pictures(told)
@@ -128,12 +125,14 @@ def _tell(told: Search, study: Study) -> None:
         tables.write_bytes(folder / name, data)
     preset = folder / "experiment" / f"{settings.tune.name}.yaml"
     tables.write_bytes(preset, tuning.preset(told))
-    run = study.facts.get("mlflow_run_id")
-    if run is not None:
-        tracking.finish(
-            _store(settings), run, figures=_figures(told), description=text,
-            files={**files, preset.name: tuning.preset(told)},
-        )  # fmt: skip
+    tracking.note(
+        store,
+        name=_run_name(settings),
+        parameters={"seed": settings.seed, "tune": asdict(settings.tune)},
+        figures=_figures(told),
+        description=text,
+        files={**files, preset.name: tuning.preset(told), "config.yaml": _yaml(settings)},
+    )
     for line in text.splitlines():
         if line:
             log.info("%s", line)
