@@ -116,11 +116,14 @@ def page(card: str, pictures: Mapping[str, bytes]) -> str:
     )
 
 
+SIGNS, LONGEST_FIGURE = tuple("+-0123456789"), 30
+
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;display:block;overflow-x:auto}"
-    "td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;text-align:right;white-space:nowrap}"
-    "td:first-child,th:first-child{text-align:left}img{max-width:100%;margin:1rem 0}"
+    "td,th{border-bottom:1px solid #ddd;padding:.3rem .6rem;text-align:right;font-size:.9rem}"
+    ".figure{white-space:nowrap}td:first-child,th:first-child{text-align:left}"
+    "img{max-width:100%;margin:1rem 0}"
 )
 
 
@@ -337,7 +340,12 @@ def _html(block: str) -> str:
 
 
 def _row(cells: Sequence[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{_inline(cell)}</{tag}>" for cell in cells) + "</tr>"
+    """Figures stay on one line; words may break, so that no column is pushed out of sight."""
+    shown = []
+    for cell in cells:
+        kind = ' class="figure"' if cell[:1] in SIGNS and len(cell) <= LONGEST_FIGURE else ""
+        shown.append(f"<{tag}{kind}>{_inline(cell)}</{tag}>")
+    return f"<tr>{''.join(shown)}</tr>"
 
 
 def _inline(words: str) -> str:
