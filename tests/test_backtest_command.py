@@ -214,6 +214,25 @@ def test_training_keeps_the_evidence_of_rebuilt_origins(place: Path, caplog) -> 
     assert bundle.load(place, "rule").spec["rule"] in ("longest_silent", "biggest_drop")
 
 
+def test_origins_inside_the_panel_are_told_by_group_and_with_lead_times_too(place: Path) -> None:
+    within = BacktestSettings(rebuild_rows=0, draws=100, audit=["segment"])
+    told = settings(place, backtest=within)
+    features.run(told)
+    train.run(told)
+    test = bundle.load(place, "challenger").spec["test"]
+    groups = {one["group"] for one in test["groups"]}
+    assert {"segment", "tenure", "contract"} <= groups
+    assert {one["level"] for one in test["groups"] if one["group"] == "segment"} == {
+        "smb",
+        "mid",
+        "ent",
+    }
+    assert test["lead_times"]["model"]["n_left"] > 0
+    unknown = BacktestSettings(rebuild_rows=0, audit=["shoe_size"])
+    with pytest.raises(ConfigurationError, match=r"backtest\.audit"):
+        train.run(settings(place, backtest=unknown))
+
+
 def test_too_short_a_log_is_held_back(place: Path) -> None:
     with pytest.raises(HeldBackError, match="too short for a backtest") as refusal:
         backtest.run(settings(place, as_of="2025-02-10"))

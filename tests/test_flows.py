@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from churn.conf_tree import CONF
-from churn.io import bundle, publish
+from churn.io import bundle, publish, tables
+from churn.io.workspace import SIDES, USAGE
 
 SMALL = [
     "source.world.n_customers=600", "source.world.n_weeks=44", "train.lightgbm.n_rounds=20",
@@ -66,6 +67,11 @@ def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
     assert counts["active_customers"] == counts["scored"] + counts["not_scored"]
     rows = counts["rows"]
     assert rows["read"] == rows["used"] + rows["duplicate"] + rows["excluded"] + rows["refused"]
+    made_from = before[0]["inputs"]
+    assert set(made_from) == {"deliveries", *USAGE, *SIDES}
+    for name in (*USAGE, *SIDES):
+        assert made_from[name]["sha256"] == tables.fingerprint(place / name, made_by="rollup"), name
+    assert made_from["texts"]["rows"] > 0
     text = json.dumps(before)
     assert str(place) not in text
     assert "2025-10-27" in (published / "index.html").read_text()

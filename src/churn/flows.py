@@ -10,7 +10,7 @@ from typing import Protocol
 from churn.errors import ConfigurationError, DeliveryError, HeldBackError
 from churn.io import bundle, progress, publish, sink, tables
 from churn.io.lock import held
-from churn.io.workspace import SIDES, Workspace
+from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings, SinkSettings
 from churn.stages import explain, features, promote, retain, rollup, score, simulate, train
 from churn.timeline import as_of_dates, parse_date
@@ -103,7 +103,7 @@ def _replay_place(settings: Settings) -> Path:
     place = settings.place / "replay"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    for name in ("daily", "late", "texts", "items", *SIDES):
+    for name in (*USAGE, *SIDES):
         tables.parts(settings.place / name, made_by="rollup")
         (place / name).symlink_to(settings.place / name)
     return place

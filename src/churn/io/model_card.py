@@ -116,11 +116,14 @@ def page(card: str, pictures: Mapping[str, bytes]) -> str:
     )
 
 
+SIGNS, LONGEST_FIGURE = tuple("+-0123456789"), 30
+
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;display:block;overflow-x:auto;font-size:.87rem}"
-    "td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;text-align:right;white-space:nowrap}"
-    "td:first-child,th:first-child{text-align:left}img{max-width:100%;margin:1rem 0}"
+    "table{border-collapse:collapse;display:block;overflow-x:auto;margin:1rem 0}"
+    "td,th{border-bottom:1px solid #ddd;padding:.3rem .6rem;text-align:right;font-size:.9rem}"
+    ".figure{white-space:nowrap}td:first-child,th:first-child{text-align:left}"
+    "img{max-width:100%;margin:1rem 0}"
 )
 
 
@@ -165,7 +168,7 @@ def differences(by_rival: Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 def intervals(by_name: Mapping[str, Any]) -> list[str]:
     """Lines of a table: each contestant's figures with 95 % intervals by customer."""
-    rows = [["", *(title for _, title in WITH_INTERVALS)]]
+    rows = [["with 95 % intervals", *(title for _, title in WITH_INTERVALS)]]
     for name, found in _ordered(by_name).items():
         cells = [_spelled(found[key]) for key, _ in WITH_INTERVALS]
         rows.append([TITLES.get(name, name), *cells])
@@ -337,7 +340,12 @@ def _html(block: str) -> str:
 
 
 def _row(cells: Sequence[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{_inline(cell)}</{tag}>" for cell in cells) + "</tr>"
+    """Figures stay on one line; words may break, so that no column is pushed out of sight."""
+    shown = []
+    for cell in cells:
+        kind = ' class="figure"' if cell[:1] in SIGNS and len(cell) <= LONGEST_FIGURE else ""
+        shown.append(f"<{tag}{kind}>{_inline(cell)}</{tag}>")
+    return f"<tr>{''.join(shown)}</tr>"
 
 
 def _inline(words: str) -> str:

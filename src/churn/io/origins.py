@@ -104,6 +104,19 @@ def _days(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def with_attributes(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """`rows` of a panel with each customer's segment and the attributes to audit, as known at the
+    row's snapshot; as they are where there is no roll-up."""
+    workspace = Workspace(settings.place)
+    if not tables.exists(workspace.folder("daily")):
+        return rows
+    known = workspace.usage_facts()["attributes"]
+    _require_attributes(settings.backtest.audit, [*known, "segment"])
+    snapshots: list[date] = sorted(rows["snapshot"].unique())
+    parts = [_with_attributes(rows[rows["snapshot"] == at], settings, at) for at in snapshots]
+    return pd.concat(parts).reindex(rows.index)
+
+
 def _with_attributes(test: pd.DataFrame, settings: Settings, at: date) -> pd.DataFrame:
     """`test` with the customer's segment and the attributes to audit, as known at the origin."""
     people = Workspace(settings.place, settings.arrival(at)).people(at)

@@ -10,7 +10,7 @@ from churn.features import injection, panel
 from churn.io import panels, plans, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import near, opened, resources
-from churn.io.workspace import SIDES, Workspace, weigh
+from churn.io.workspace import SIDES, USAGE, Workspace, weigh
 from churn.learning import models
 from churn.settings import Settings
 
@@ -42,7 +42,7 @@ def _sampled(workspace: Workspace, settings: Settings, as_of: date) -> dict[str,
         places = np.linspace(0, len(seen) - 1, min(N_CUSTOMERS, len(seen))).astype(int)
         names = pa.array([seen[k] for k in np.unique(places)], pa.string())
         engine.bind("probed", pa.table({"customer_id": names}))
-        wanted = ["daily", "late", "texts", "items", *SIDES]
+        wanted = [*USAGE, *SIDES]
         wanted.remove("dates")  # of the world, not of a customer
         found = {name: engine.table(panel.only_probed(name)) for name in wanted}
         return {**found, "dates": engine.table(panel.every_row("dates"))}
@@ -50,9 +50,7 @@ def _sampled(workspace: Workspace, settings: Settings, as_of: date) -> dict[str,
 
 def _disturbed(found: Mapping[str, pa.Table], as_of: date) -> dict[str, pa.Table]:
     """The same tables with the future and late arrivals in them."""
-    frames = {
-        name: found[name].to_pandas() for name in ("daily", "late", "texts", "items", "dates")
-    }
+    frames = {name: found[name].to_pandas() for name in (*USAGE, "dates")}
     daily, late = injection.usage(frames["daily"], frames["late"], snapshot=as_of)
     changed = {
         "daily": daily,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from churn.errors import InputError
 from churn.io import bundle, page, tables
-from churn.io.workspace import SIDES, Workspace
+from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
@@ -91,7 +91,7 @@ def _manifest(
         "files": {path.name: _described(path) for path in sorted(folder.iterdir())},
         "inputs": {
             "deliveries": usage["deliveries"],
-            **{name: _input(workspace, name) for name in ("daily", "late", *SIDES)},
+            **{name: _input(workspace, name) for name in (*USAGE, *SIDES)},
         },
         "configuration": _configuration(settings),
         "model_version": bundle.described(workspace.place).version,

@@ -16,6 +16,9 @@ from churn.io.engine import Engine, Relation
 from churn.retention import listing, ranking
 from churn.timeline import Arrival
 
+USAGE = ("daily", "late", "texts", "items")
+"""What `rollup` makes of a log; `SIDES` are the other tables that it takes in."""
+
 SIDES = ("customers", "subscriptions", "contacts", "dates")
 
 _ARROW = {
@@ -43,7 +46,7 @@ class Workspace:
     def usage(self) -> dict[str, Relation]:
         """The tables that a panel is built from, by the name that statements use."""
         relations: dict[str, Relation] = {}
-        for name in ("daily", "late", "texts", "items", *SIDES):
+        for name in (*USAGE, *SIDES):
             relations[name] = list(tables.parts(self.folder(name), made_by="rollup").values())
         return relations
 

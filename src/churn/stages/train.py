@@ -156,7 +156,7 @@ def _tried(
         taught.rows, max_rows=settings.backtest.most_rows, seed=settings.seed
     )
     return trial.run(
-        rows,
+        origins.with_attributes(rows, settings),
         definition=taught.definition,
         features=taught.features,
         contestants=contestants,
