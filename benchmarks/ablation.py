@@ -30,7 +30,7 @@ from oracle import PATHS, WEEK
 from churn.conf_tree import CONF
 from churn.features.definitions import Feature
 from churn.io import tables
-from churn.learning import models, trial
+from churn.learning import backtest, models
 from churn.learning.models import Recipe
 from churn.simulate import World, oracle
 
@@ -168,7 +168,7 @@ def case(workspace: Path, labels: pd.DataFrame) -> Case:
         now = panel[pd.to_datetime(panel["snapshot"]) == pd.Timestamp(facts["as_of"])]
     test = now.drop(columns="label").merge(labels, on="customer_id", validate="one_to_one")
     features = [Feature(**entry) for entry in facts["features"]]
-    return Case(trial.mature(panel), test, features)
+    return Case(backtest.mature(panel), test, features)
 
 
 def churn(command: str, workspace: Path, *words: str) -> None:

@@ -10,6 +10,9 @@ the labels come from independent halves of the simulated futures.
 A second table is about the risks of 2, 4, 8 and 12 weeks: their mean against the share that really
 left (one future, with the campaigns in it) and against the oracle's (no further contact), and the
 share of the oracle's log loss beside that of a constant hazard through the same risk.
+
+A third table: the model's shares as shares of those of the same recipe on the same rows, taught the
+true risks (`true_labels.py`), which the first table calls "true labels".
 """
 
 import shutil
@@ -23,12 +26,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import yaml
+from true_labels import taught
 
 from churn.learning.hazard import RISK_WEEKS
 from churn.simulate import World, oracle, oracle_by_week
 
 WEEK = 50
 PATHS = 200
+SHARES = ("share_auc", "share_ap", "share_log_loss")
 
 
 def main(seeds: list[int]) -> None:
@@ -54,6 +59,16 @@ def main(seeds: list[int]) -> None:
     show(shown, [*rows, *means(table)])
     print()
     show(list(timed[0]), timed)
+    print()
+    reached = against_true_labels([*rows, *means(table)])
+    show(list(reached[0]), reached)
+
+
+def against_true_labels(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """One row per world and their mean: what the model reaches of what true labels would give."""
+    by_score = pd.DataFrame(rows).set_index(["score", "seed"])[list(SHARES)].astype(float)
+    found = (by_score.loc["model"] / by_score.loc["true labels"]).reset_index()
+    return found.to_dict("records")
 
 
 def show(columns: list[str], rows: list[dict[str, object]]) -> None:
@@ -81,6 +96,7 @@ def measured(seed: int) -> tuple[list[dict[str, object]], list[dict[str, object]
         scores = _part(Path(folder) / "scores")
         scored = _part(Path(folder) / "scored")
         terms = _part(Path(folder) / "subscriptions")
+        true_labels = taught(Path(folder), seed=seed, paths=PATHS)
     truth = oracle(world, seed=seed, week=WEEK, paths=PATHS)
     both = truth.merge(
         scores[["customer_id", "risk"]], on="customer_id", how="outer", indicator=True
@@ -88,10 +104,12 @@ def measured(seed: int) -> tuple[list[dict[str, object]], list[dict[str, object]
     missing = both["_merge"] != "both"
     print(f"seed {seed}: {missing.sum()} customers on one side only", file=sys.stderr)
     both = both[~missing].merge(scored, on="customer_id")
+    both = both.merge(true_labels.rename(columns={"risk": "taught"}), on="customer_id")
     candidates = {
         "longest silent": both["recency_days"].fillna(999).to_numpy(),
         "biggest drop": -both["n_events_trend_28d"].fillna(0).to_numpy(),
         "model": both["risk"].to_numpy(),
+        "true labels": both["taught"].to_numpy(),
         "oracle": both["p_true"].to_numpy(),
     }
     label = both["p_true_b"].to_numpy()
@@ -99,7 +117,7 @@ def measured(seed: int) -> tuple[list[dict[str, object]], list[dict[str, object]
     found = []
     for name, score in candidates.items():
         row = figures(label, score)
-        is_risk = name in ("model", "oracle")
+        is_risk = name in ("model", "true labels", "oracle")
         found.append(
             {
                 "seed": seed, "score": name, "n": len(label), "base": label.mean(), **row,

@@ -187,11 +187,11 @@ class FeatureSettings:
 class LightGBMSettings:
     """Regularised LightGBM; the defaults are what the simulator and three real logs found safe."""
 
-    n_rounds: int = 250
+    n_rounds: int = 400
     learning_rate: float = 0.05
-    num_leaves: int = 15
+    num_leaves: int = 7
     min_data_in_leaf: int = 150
-    feature_fraction: float = 0.4
+    feature_fraction: float = 0.1
     bagging_fraction: float = 0.8
     bagging_freq: int = 1
     lambda_l2: float = 10.0
@@ -209,13 +209,13 @@ class TrainSettings:
     """
 
     model: str = "blend"
-    snapshots: int = 12
+    snapshots: int = 16
     step_days: int = 14
     n_test_snapshots: int = 2
     n_folds: int = 3
     n_calibration_snapshots: int = 12
     list_share: float = 0.02
-    logistic_c: float = 0.05
+    logistic_c: float = 0.02
     half_life_days: float = 0.0
     monotone: dict[str, int] = field(default_factory=dict)
     lightgbm: LightGBMSettings = field(default_factory=LightGBMSettings)

@@ -52,7 +52,7 @@ class Recipe:
 
     model: str = "blend"
     lightgbm: Mapping[str, Any] = field(default_factory=dict)
-    logistic_c: float = 0.05
+    logistic_c: float = 0.02
     n_folds: int = 3
     n_calibration_snapshots: int = 12
     seed: int = 7
@@ -293,7 +293,7 @@ def _fit_booster(
     Columns go in by place (`c0`, `c1`, …): names are checked before, and LightGBM refuses some.
     """
     given = dict(recipe.lightgbm)
-    n_rounds = given.pop("n_rounds", 250)
+    n_rounds = given.pop("n_rounds", 400)
     parameters = {
         **given,
         "objective": "binary",
