@@ -57,7 +57,7 @@ def compared(bench: Bench, events: int, names: Sequence[str]) -> list[list[objec
     given = bench.given(Shape(events), set="standard_40")
     bench.task("rollup", given)()
     bench.task("features", given)()
-    (ours,) = (Path(str(given["workspace"])) / "panel").glob("*.parquet")
+    ours = Path(str(given["workspace"])) / "panel"
     question = _question(bench.folder, str(given["events"]), ours)
     tasks = {"roll-up": bench.task("rollup", given), "features": bench.task("features", given)}
     for name in names:
@@ -87,7 +87,7 @@ def _question(folder: Path, events: str, ours: Path) -> dict[str, object]:
     """What the peers are told: snapshots, the commonest event types, whom our panel lists."""
     panel = pq.read_table(ours, columns=["snapshot", "customer_id"])
     pq.write_table(panel, folder / "pairs.parquet")
-    names = pq.read_schema(ours).names
+    names = pq.read_schema(min(ours.glob("*.parquet"))).names
     chosen = [event for event in EVENT_TYPES if f"n_events_{event}_28d" in names]
     snapshots = sorted({str(day) for day in panel["snapshot"].unique().to_pylist()})
     return {

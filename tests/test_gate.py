@@ -14,8 +14,9 @@ import panels
 import pytest
 
 from churn.errors import HeldBackError
-from churn.features import windows
+from churn.features import running
 from churn.features.labels import Definition
+from churn.features.spans import Span
 from churn.io import bundle, probe
 from churn.io.bundle import Bundle
 from churn.learning import backtest, baselines, gate, models, trial
@@ -30,6 +31,7 @@ from churn.settings import (
     TrainSettings,
 )
 from churn.stages import promote, train
+from churn.usage import daily
 
 PANEL = panels.panel(n_customers=1000, n_snapshots=8)
 ROWS = backtest.mature(PANEL)
@@ -316,26 +318,40 @@ def test_events_of_the_future_and_late_ones_change_no_byte(place: Path) -> None:
     assert probe.unchanged(settings(place), candidate(place)) is True
 
 
-@pytest.mark.parametrize(
-    ("honest", "leaky"),
-    [
-        ("d.day < s.snapshot AND d.day >= s.first_day", "d.day >= s.first_day"),
-        ("AND l.known_on <= s.snapshot", ""),
-    ],
-    ids=["it looks past the snapshot", "it takes in what arrives late"],
-)
-def test_a_panel_that_leaks_is_found_out(
-    place: Path, monkeypatch: pytest.MonkeyPatch, honest: str, leaky: str
-) -> None:
-    found = candidate(place)
-    known = windows.as_known
+def look_past_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days after the snapshot are read, and count in windows that should end at it."""
+    read, keys = daily.in_order, running.Places.keys
+
+    def reading(*arguments: Any, **named: Any) -> str:
+        sql = read(*arguments, **named)
+        assert re.search(r"AND day < DATE '[^']+'", sql)
+        return re.sub(r"AND day < DATE '[^']+'", "", sql)
+
+    def counting(places: running.Places, span: Span) -> tuple[running.Key, running.Key]:
+        first, (kind, over) = keys(places, span)
+        return first, (kind, over - 14)
+
+    monkeypatch.setattr(daily, "in_order", reading)
+    monkeypatch.setattr(running.Places, "keys", counting)
+
+
+def take_in_what_arrives_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, honest = daily.rebuilt, "AND l.known_on <= s.snapshot"
 
     def leaking(*arguments: Any, **named: Any) -> str:
         sql = known(*arguments, **named)
         assert honest in sql
-        return re.sub(r"AND day < DATE '[^']+'", "", sql).replace(honest, leaky)
+        return sql.replace(honest, "")
 
-    monkeypatch.setattr(windows, "as_known", leaking)
+    monkeypatch.setattr(daily, "rebuilt", leaking)
+
+
+@pytest.mark.parametrize("leak", [look_past_the_snapshot, take_in_what_arrives_late])
+def test_a_panel_that_leaks_is_found_out(
+    place: Path, monkeypatch: pytest.MonkeyPatch, leak: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    found = candidate(place)
+    leak(monkeypatch)
     assert probe.unchanged(settings(place), found) is False
 
 

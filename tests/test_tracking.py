@@ -223,7 +223,7 @@ def test_what_no_store_took_is_delivered_by_the_next_start(
     run = client.get_run(entry["mlflow_run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.tags["model_version"] == entry["version"] == first
-    assert run.data.params["logistic_c"] == "0.05"
+    assert run.data.params["logistic_c"] == str(TrainSettings().logistic_c)
     assert run.data.metrics["model.roc_auc"] > 0.6
     assert {"model_card.html", "config.yaml"} <= {
         f.path for f in client.list_artifacts(run.info.run_id)

@@ -21,7 +21,7 @@ from churn.io import origins, tables
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
 from churn.learning import search
-from churn.settings import BacktestSettings, FeatureSettings, Settings, TuneSettings
+from churn.settings import BacktestSettings, FeatureSettings, Settings, TrainSettings, TuneSettings
 from churn.stages import tune
 
 HELD_AT = "2025-09-01"
@@ -170,7 +170,7 @@ def test_mlflow_has_a_run_for_each_trial_below_one(searched: Path) -> None:
     assert first.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert first.info.status == "FINISHED"
     assert first.data.metrics["average_precision"] == said["trials"][0]["so_far"][-1]
-    assert first.data.params["train.logistic_c"] == "0.05"
+    assert first.data.params["train.logistic_c"] == str(TrainSettings().logistic_c)
     assert {f.path for f in store.list_artifacts(first.info.run_id)} == {"config.yaml"}
     names = {f.path for f in store.list_artifacts(parent.info.run_id)}
     assert {"tune.html", "tune.json", "tuned.yaml", "trials.png", "config.yaml"} <= names

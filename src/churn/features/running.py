@@ -73,7 +73,7 @@ def of_spans(
     `columns` are SQL → values of the rows. Pairs stand by customer, then by snapshot. Raises
     `TooLargeError`.
     """
-    places = _Places(days, spans, snapshots, lookback_days)
+    places = Places(days, spans, snapshots, lookback_days)
     read = {ONE: np.ones(len(days.day), dtype=np.int64), **columns}
     values: dict[Span, tuple[Whole, Flags]] = {}
     flags = {span.valid: _Column(days, read, span.valid, places) for span in spans if span.valid}
@@ -83,7 +83,7 @@ def of_spans(
     return Pairs(places.customer, places.snapshot, {span: values[span] for span in spans})
 
 
-class _Places:
+class Places:
     """Where among the rows the days of each pair begin that are of a given age or less."""
 
     def __init__(
@@ -148,7 +148,7 @@ class _Column:
         days: Days,
         columns: Mapping[str, Whole],
         column: str,
-        places: _Places,
+        places: Places,
         flags: Mapping[str, "_Column"] = MappingProxyType({}),
     ) -> None:
         self._days, self._columns, self._column = days, columns, column

@@ -8,7 +8,6 @@ the trials before it, so it ends like one that was never killed.
 import hashlib
 import logging
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,20 +66,6 @@ class Study:
                 log.info("tune.timeout_minutes are over after %d trials", len(self._kept))
                 return
             yield self._try(judge)
-
-    def importance(self) -> dict[str, float]:
-        """The share of what moves the figure by key, the largest first (PED-ANOVA, Watanabe 2023).
-
-        Empty while all finished trials are alike. That few trials say little is said in the report, and
-        not by a warning for each key.
-        """
-        finished = [trial.value for trial in self.trials if not trial.is_pruned]
-        if len(set(finished)) < 2:
-            return {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            found = self._optuna.importance.get_param_importances(self._study)
-        return {name: float(share) for name, share in found.items()}
 
     def keep(self, **facts: Any) -> None:
         """Write the trials so far, with `facts` about them, in one rename."""

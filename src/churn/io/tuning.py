@@ -43,7 +43,6 @@ class Search:
     space: Space
     off: Sequence[str]
     trials: Sequence[Trial]
-    importance: Mapping[str, float]
     origins: Sequence[date]
     held: date
     n_rows: int
@@ -130,18 +129,14 @@ def text(told: Search) -> str:
         *_how(told),
         *_final(told),
         "## The best trials\n\n" + "\n".join(_best(told)),
-        *_importance(told),
         "## What was searched\n\n" + "\n".join(_space(told)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def pictures(told: Search) -> dict[str, bytes]:
-    """The trials one after another, and what moved the figure, as PNG bytes by file name."""
-    found = {"trials.png": _picture(told)}
-    if told.importance:
-        found["importance.png"] = _bars(told)
-    return found
+    """The trials one after another, as PNG bytes by file name."""
+    return {"trials.png": _picture(told)}
 
 
 def _words(changes: Mapping[str, Any]) -> list[str]:
@@ -217,22 +212,6 @@ def _said(told: Search, trial: Trial) -> str:
     return f"`{said}`" if said else "the default"
 
 
-def _importance(told: Search) -> list[str]:
-    if not told.importance:
-        return []
-    rows = [["key", "share"], *([k, f"{v:.1%}"] for k, v in _largest(told).items())]
-    head = (
-        "## What moved the figure\n\nThe share of what separates good trials from the rest "
-        "(PED-ANOVA over the finished trials): where to look next, no proof."
-    )
-    return [head, "\n".join(model_card.aligned(rows))]
-
-
-def _largest(told: Search) -> dict[str, float]:
-    ordered = sorted(told.importance.items(), key=lambda item: (-item[1], item[0]))
-    return {name: share for name, share in ordered[:12] if share >= 0.0005}
-
-
 def _space(told: Search) -> list[str]:
     knobs = {knob.key: knob for model in told.space.models for knob in told.space.knobs(model)}
     said = [f"- {search.MODEL_KEY}: {', '.join(told.space.models)}"]
@@ -262,14 +241,4 @@ def _picture(told: Search) -> bytes:
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     note(axes, f"{len(told.trials)} trials at {len(told.origins)} origins; a mean over fewer origins "
                "is no figure to compare")  # fmt: skip
-    return png(figure)
-
-
-def _bars(told: Search) -> bytes:
-    shown = _largest(told)
-    figure, axes = blank("What moved the figure", height=1.6 + 0.36 * len(shown))
-    names = [name.removeprefix("train.") for name in shown][::-1]
-    axes.barh(names, [*shown.values()][::-1], color=MODEL)
-    axes.set_xlabel("share (PED-ANOVA over the finished trials)")
-    axes.grid(axis="x", color="#e3e3e3")
     return png(figure)

@@ -38,7 +38,7 @@ def run(settings: Settings) -> None:
         study.keep(mlflow_run_id=store.run_id)
         _search(settings, space, study, seen, store)
         told = Search(
-            settings, space, settings.features.without, study.trials, study.importance(),
+            settings, space, settings.features.without, study.trials,
             [one.at for one in seen], held_at, max(len(one.train) for one in seen),
             _final(settings, space, study, searches.held(settings, usage, as_of)),
         )  # fmt: skip
@@ -111,7 +111,6 @@ def _tell(told: Search, store: tracking.Store) -> None:
         "best": told.best.number,
         "changes": told.changes(told.best),
         "command": tuning.command(told),
-        "importance": dict(told.importance),
         "final": told.final,
         "is_better": search.is_better(told.final, told.figure),
     }
