@@ -1,15 +1,14 @@
 """Feature definitions and daily roll-up → one statement → one row per snapshot and customer."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from sqlglot import exp, parse_one
 
 from churn.features import beside, labels, peers, windows
 from churn.features.beside import Beside
-from churn.features.definitions import Feature, Vocabulary, attribute_column, levels
+from churn.features.definitions import Feature, attribute_column, levels
 from churn.features.plan import Plan as Plan
 from churn.features.plan import places as places
 from churn.features.spans import Apart
@@ -17,116 +16,6 @@ from churn.timeline import is_mature, label_window, midnight
 
 OUTCOMES = ("label", "label_mature", "left_after_days", "known_days", "is_involuntary")
 """The columns of a panel that only time tells."""
-
-
-def roles(patterns: Mapping[str, str], event_types: Sequence[str]) -> dict[str, list[str]]:
-    """Role → the event types whose name matches its pattern; empty roles are left out.
-
-    >>> roles({"error": "error|exception"}, ["login", "api_error"])
-    {'error': ['api_error']}
-    """
-    found = {
-        role: [event for event in event_types if re.search(pattern, event, re.IGNORECASE)]
-        for role, pattern in patterns.items()
-    }
-    return {role: events for role, events in found.items() if events}
-
-
-def inventory(
-    places: Iterable[str], *, known_on: date, first: date, known_before: datetime
-) -> exp.Expr:
-    """What a log had in the days from `first` before `known_on`, as known then: one row.
-
-    How many customer-days have each of `places`, a value, a refund, a person, and how many
-    rows of the side tables there were. Chosen from this, a model never depends on what came later.
-    """
-    counted = (*places, "n_value", "n_negative", "people_mask")
-    counts = ", ".join(f"COUNT(CASE WHEN {name} <> 0 THEN 1 END) AS {name}" for name in counted)
-    columns, known, cut = (
-        ", ".join(counted),
-        _date(known_on),
-        f"CAST('{known_before}' AS TIMESTAMP)",
-    )
-    in_force = f"(valid_from IS NULL OR valid_from < CAST({known} AS TIMESTAMP))"
-    arrived = f"{in_force} AND (loaded_at IS NULL OR loaded_at < {cut})"
-    started = f"start_date < {known} AND {arrived}"
-    return _sql(f"""
-        SELECT {counts},
-            (SELECT COUNT(*) FROM subscriptions WHERE {started}) AS n_subscriptions,
-            (SELECT COUNT(term_end) FROM subscriptions WHERE {started}) AS n_terms,
-            (SELECT COUNT(*) FROM contacts WHERE contacted_at < CAST({known} AS TIMESTAMP)
-                AND COALESCE(recorded_at, contacted_at) < {cut}) AS n_contacts,
-            (SELECT COUNT(*) FROM items WHERE known_on <= {known} AND day >= {_date(first)}
-                AND day < {known}) AS n_items,
-            (SELECT COUNT(signed_up_at) FROM customers WHERE {arrived}) AS n_signed_up
-        FROM (
-            SELECT {columns} FROM daily WHERE last_known_on <= {known} AND day >= {_date(first)}
-            UNION ALL
-            SELECT {columns} FROM late WHERE known_on <= {known}
-                AND last_known_on > {known} AND day >= {_date(first)}
-        ) AS known_rows
-    """)
-
-
-def first_known_day(*, known_on: date) -> exp.Expr:
-    """The first day of the log as known at a date (`day`); history that arrives later moves it."""
-    return _sql(f"SELECT MIN(day) AS day FROM daily WHERE first_known_on <= {_date(known_on)}")
-
-
-def vocabulary(
-    found: Mapping[str, int],
-    all_places: Mapping[str, str],
-    *,
-    windows: Sequence[int],
-    n_event_types: int,
-    patterns: Mapping[str, str],
-    static: Mapping[str, str],
-) -> Vocabulary:
-    """What the definitions may speak of, from an `inventory` row: the commonest event types, roles."""
-    present = [event for event, place in all_places.items() if found[place] > 0]
-    needs = {
-        "people": "people_mask", "value": "n_value", "negative": "n_negative",
-        "subscriptions": "n_subscriptions", "terms": "n_terms", "contacts": "n_contacts",
-        "signed_up": "n_signed_up", "items": "n_items",
-    }  # fmt: skip
-    commonest = sorted(present, key=lambda event: (-found[all_places[event]], event))
-    chosen = commonest[:n_event_types]
-    available = [need for need, column in needs.items() if found[column] > 0]
-    return Vocabulary(
-        windows=list(windows),
-        event_types=chosen,
-        roles=roles(patterns, sorted(present)),
-        available=[*available, "event_types"] if chosen else available,
-        static=dict(static),
-    )
-
-
-def seen_lately(as_of: date, *, n_days: int) -> exp.Expr:
-    """Customers with an event in the `n_days` before `as_of` that was known then (`customer_id`)."""
-    first = _date(as_of - timedelta(days=n_days))
-    return _sql(f"""
-        SELECT DISTINCT customer_id FROM daily
-        WHERE day >= {first} AND day < {_date(as_of)} AND first_known_on <= {_date(as_of)}
-        ORDER BY customer_id
-    """)
-
-
-def only_probed(table: str) -> exp.Expr:
-    """The rows of a table whose customer is in `probed`, every column."""
-    return _sql(
-        f"SELECT t.* FROM {table} AS t WHERE customer_id IN (SELECT customer_id FROM probed)"
-    )
-
-
-def every_row(table: str) -> exp.Expr:
-    return _sql(f"SELECT * FROM {table}")
-
-
-def usable_snapshots(
-    snapshots: Sequence[date], *, first_day: date, min_history_days: int
-) -> list[date]:
-    """The snapshots that have at least `min_history_days` of log before them."""
-    return [day for day in snapshots if (day - first_day).days >= min_history_days]
 
 
 def statement(plan: Plan, apart: Apart | None = None) -> exp.Expr:
@@ -219,60 +108,6 @@ def means_of_peers(plan: Plan) -> exp.Expr:
     Bound as `known_peers`, it stands in for what a statement `of_customers` cannot know.
     """
     return _sql(peers.means(plan.features, "peer_totals"))
-
-
-def of_range(statement: exp.Expr) -> exp.Expr:
-    """`statement` for some customers alone: it reads the tables `in_range`.
-
-    Reads `known_peers` (see `means_of_peers`) for the means over everybody.
-    """
-    chosen = statement.copy()
-    assert isinstance(chosen, exp.Select)
-    for table in chosen.find_all(exp.Table):
-        if table.name in OF_CUSTOMERS:
-            if not table.args.get("alias"):
-                table.set("alias", exp.TableAlias(this=table.this.copy()))
-            table.set("this", exp.to_identifier(in_range(table.name)))
-    for cte in chosen.ctes:
-        if cte.alias == "peers":
-            cte.set("this", _sql("SELECT * FROM known_peers"))
-    return chosen
-
-
-def in_range(table: str) -> str:
-    """What `of_range` reads instead of one of `OF_CUSTOMERS`."""
-    return f"{table}_in_range"
-
-
-def of_customers(table: str, *, first: str | None, before: str | None) -> exp.Expr:
-    """The rows of `table` of the customers with first <= id < before (None: no bound)."""
-    bounds = [
-        f"customer_id {compared} {exp.Literal.string(bound).sql(dialect='duckdb')}"
-        for compared, bound in ((">=", first), ("<", before))
-        if bound is not None
-    ]
-    return _sql(f"SELECT * FROM {table}" + (f" WHERE {' AND '.join(bounds)}" if bounds else ""))
-
-
-OF_CUSTOMERS = ("daily", "late", "texts", "items", "customers", "subscriptions", "contacts")
-
-
-def size(plan: Plan) -> exp.Expr:
-    """How many days and customers the snapshots of `plan` look back to: n_days, n_customers."""
-    return _sql(f"""
-        SELECT COUNT(*) AS n_days, COUNT(DISTINCT customer_id) AS n_customers FROM daily
-        WHERE day >= {_date(plan.first_day)} AND day < {_date(max(plan.snapshots))}
-    """)
-
-
-def every_so_many_customers(n: int) -> exp.Expr:
-    """The ids (`customer_id`, ascending) that part the customers of `daily` into ranges of `n`."""
-    return _sql(f"""
-        SELECT customer_id FROM (
-            SELECT customer_id, ROW_NUMBER() OVER (ORDER BY customer_id) AS place
-            FROM (SELECT DISTINCT customer_id FROM daily) AS everybody
-        ) AS numbered WHERE place % {n} = 1 AND place > 1 ORDER BY customer_id
-    """)
 
 
 def churn_rates(plan: Plan) -> exp.Expr:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from churn.errors import InputError
-from churn.features import panel, running, windows
+from churn.features import panel, ranges, running, windows
 from churn.features.plan import Plan
 from churn.features.running import Days, Flags, Pairs, Whole
 from churn.features.spans import Apart
@@ -57,7 +57,7 @@ def _statements(engine: Engine, plan: Plan) -> Iterator[exp.Expr]:
     bounds = _bounds(engine, plan, n_columns=len(apart.columns))
     if len(bounds) > 1:
         _know_peers(engine, panel.of_peers(plan), bounds)
-        statement = panel.of_range(statement)
+        statement = ranges.of_range(statement)
     for _ in _ranges(engine, plan, apart, bounds):
         yield statement
 
@@ -67,33 +67,33 @@ def _know_peers(engine: Engine, plan: Plan, bounds: Sequence[Bound]) -> None:
     if not plan.features:
         return
     apart = windows.taken_apart(plan)
-    query = panel.of_range(panel.totals_of_peers(plan, apart))
+    query = ranges.of_range(panel.totals_of_peers(plan, apart))
     totals = [engine.table(query) for _ in _ranges(engine, plan, apart, bounds)]
     engine.bind("peer_totals", pa.concat_tables(totals))
     engine.materialise("known_peers", panel.means_of_peers(plan))
 
 
 def _ranges(engine: Engine, plan: Plan, apart: Apart, bounds: Sequence[Bound]) -> Iterator[Bound]:
-    """One range of customers after the other, with what `panel.of_range` and spans read bound."""
+    """One range of customers after the other, with what `ranges.of_range` and spans read bound."""
     made = _Spans(engine, plan, apart, of_range=len(bounds) > 1)
     for first, before in bounds:
         if len(bounds) > 1:
-            for table in panel.OF_CUSTOMERS:
-                rows = panel.of_customers(table, first=first, before=before)
-                engine.view(panel.in_range(table), rows)
+            for table in ranges.OF_CUSTOMERS:
+                rows = ranges.of_customers(table, first=first, before=before)
+                engine.view(ranges.in_range(table), rows)
         engine.bind("spans", made.table())
         yield first, before
 
 
 def _bounds(engine: Engine, plan: Plan, *, n_columns: int) -> list[Bound]:
     """Ranges of ids that hold as much as fits at a time."""
-    size = engine.table(panel.size(plan)).to_pylist()[0]
+    size = engine.table(ranges.size(plan)).to_pylist()[0]
     days = size["n_days"] / max(1, size["n_customers"])
     cells = len(plan.snapshots) * (len(plan.features) + 4) + days * (n_columns + 2)
     n = max(1, int(CELLS_AT_ONCE // cells))
     if size["n_customers"] <= n:
         return [(None, None)]
-    inner = engine.table(panel.every_so_many_customers(n))["customer_id"].to_pylist()
+    inner = engine.table(ranges.every_so_many_customers(n))["customer_id"].to_pylist()
     return list(pairwise([None, *inner, None]))
 
 
@@ -106,7 +106,7 @@ class _Spans:
         self._query = panel.span_columns(plan, self._columns)
         asked = [panel.day_rows(plan), panel.late_pairs(plan), panel.late_day_rows(plan)]
         self._rows, self._late_pairs, self._late_rows = (
-            panel.of_range(query) if of_range else query for query in asked
+            ranges.of_range(query) if of_range else query for query in asked
         )
 
     def table(self) -> pa.Table:

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from churn.errors import HeldBackError, InputError
-from churn.features import beside, definitions, outside, panel, tastes, topics
+from churn.features import beside, definitions, inventory, outside, panel, tastes, topics
 from churn.features.labels import Definition
 from churn.io.bundle import Described
 from churn.io.engine import Engine
@@ -109,9 +109,9 @@ def _snapshots(engine: Engine, settings: Settings, as_of: date) -> list[date]:
     """The training snapshots that the log, as known at `as_of`, reaches back for."""
     wanted = wanted_snapshots(settings, as_of)
     history = settings.min_history_days()
-    known = engine.table(panel.first_known_day(known_on=as_of)).to_pylist()[0]["day"]
+    known = engine.table(inventory.first_known_day(known_on=as_of)).to_pylist()[0]["day"]
     first_day = known or as_of
-    snapshots = panel.usable_snapshots(wanted, first_day=first_day, min_history_days=history)
+    snapshots = inventory.usable_snapshots(wanted, first_day=first_day, min_history_days=history)
     if not snapshots:
         needed = settings.churn.gap_days + settings.churn.horizon_days + history
         raise HeldBackError(
@@ -131,8 +131,8 @@ def _vocabulary(
     """Event types, roles and what else the log has, chosen from what was known at `as_of`."""
     cut = settings.arrival(as_of).cut(as_of)
     places = panel.places(usage["event_types"])
-    asked = panel.inventory(places.values(), known_on=as_of, first=first, known_before=cut)
-    found = panel.vocabulary(
+    asked = inventory.inventory(places.values(), known_on=as_of, first=first, known_before=cut)
+    found = inventory.vocabulary(
         engine.table(asked).to_pylist()[0],
         places,
         windows=settings.features.windows,

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from churn.features import injection, panel
+from churn.features import injection, inventory, ranges
 from churn.io import panels, plans, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import near, opened, resources
@@ -38,14 +38,16 @@ def unchanged(settings: Settings, candidate: Bundle) -> bool | None:
 def _sampled(workspace: Workspace, settings: Settings, as_of: date) -> dict[str, pa.Table]:
     """The tables of the roll-up for an even sample of the customers seen lately."""
     with opened(resources(settings.engine), workspace.usage()) as engine:
-        seen = engine.table(panel.seen_lately(as_of, n_days=RECENT_DAYS))["customer_id"].to_pylist()
+        seen = engine.table(inventory.seen_lately(as_of, n_days=RECENT_DAYS))[
+            "customer_id"
+        ].to_pylist()
         places = np.linspace(0, len(seen) - 1, min(N_CUSTOMERS, len(seen))).astype(int)
         names = pa.array([seen[k] for k in np.unique(places)], pa.string())
         engine.bind("probed", pa.table({"customer_id": names}))
         wanted = [*USAGE, *SIDES]
         wanted.remove("dates")  # of the world, not of a customer
-        found = {name: engine.table(panel.only_probed(name)) for name in wanted}
-        return {**found, "dates": engine.table(panel.every_row("dates"))}
+        found = {name: engine.table(ranges.only_probed(name)) for name in wanted}
+        return {**found, "dates": engine.table(ranges.every_row("dates"))}
 
 
 def _disturbed(found: Mapping[str, pa.Table], as_of: date) -> dict[str, pa.Table]:

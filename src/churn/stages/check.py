@@ -9,7 +9,7 @@ import pyarrow as pa
 from sqlglot import parse_one
 
 from churn import contracts
-from churn.features import panel
+from churn.features import inventory, panel
 from churn.io import accounts, plans, sources
 from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
@@ -71,7 +71,7 @@ def report_churn(
     for name in SIDES:
         engine.bind(name, sides.get(name, empty(contracts.SOURCES[name])))
     as_of = settings.as_of_date() or intake.last_day
-    snapshots = panel.usable_snapshots(
+    snapshots = inventory.usable_snapshots(
         plans.wanted_snapshots(settings, as_of),
         first_day=intake.first_day,
         min_history_days=settings.min_history_days(),

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import pandas as pd
 
 from churn.errors import HeldBackError
-from churn.features import candidates, panel, plan
+from churn.features import candidates, inventory, plan
 from churn.features.candidates import Candidates
 from churn.io import choice, tables
 from churn.io.engine import Engine, opened, resources
@@ -28,7 +28,7 @@ def run(settings: Settings) -> None:
     asked = settings.candidates()
     qualifying = plan.qualifying(settings.churn, plan.places(usage["event_types"]))
     with opened(resources(settings.engine), workspace.usage()) as engine:
-        known = engine.table(panel.first_known_day(known_on=as_of)).to_pylist()[0]["day"]
+        known = engine.table(inventory.first_known_day(known_on=as_of)).to_pylist()[0]["day"]
         first_day = known or as_of
         snapshots = _snapshots(asked, first_day, as_of, step_days=settings.define.step_days)
         steps = candidates.steps(qualifying=qualifying, known_on=as_of)
