@@ -281,6 +281,18 @@ def test_an_alias_that_could_not_be_moved_is_moved_later(place: Path) -> None:
     assert str(client_of(place).get_model_version_by_alias("churn", "champion").version) == number
 
 
+def test_a_run_waits_whatever_words_it_is_called_by(empty: Path) -> None:
+    """A name says what was changed: paths, brackets, a line's end."""
+    where = tracking.store(empty, experiment="churn", uri=NOBODY)
+    name = tracking.run_name("backtest", None, ["features.more=[my/own.yaml]", "train.model=a\nb"])
+    told = {"parameters": {}, "figures": {"roc_auc": 0.7}, "description": "", "files": {}}
+    assert tracking.note(where, name=name, **told) is None
+    assert waiting(empty) == ["00001-backtest"]
+    tracking.settle(store_of(empty))
+    assert waiting(empty) == []
+    assert [run.info.run_name for run in runs(client_of(empty))] == [name]
+
+
 def test_what_is_not_taken_does_not_hold_up_the_rest(
     empty: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -226,7 +226,8 @@ def settle(where: Store) -> None:
 
 
 def _keep(where: Store, name: str, content: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    place = spool.keep(where.folder / SPOOL, name, content, files)
+    command = name.partition(":")[0]  # what follows are a person's words, no name for a folder
+    place = spool.keep(where.folder / SPOOL, command, content, files)
     logger.warning("it waits in %s for the next run that reaches the store", place)
 
 

@@ -47,9 +47,9 @@ KNOBS = (
     Knob("train.logistic_c", 0.003, 1.0, is_log=True, models=LINE),
     Knob("train.lightgbm.num_leaves", 4, 48, is_log=True, is_whole=True, models=TREES),
     Knob("train.lightgbm.learning_rate", 0.02, 0.15, is_log=True, models=TREES),
-    Knob("train.lightgbm.n_rounds", 100, 400, is_whole=True, models=TREES),
+    Knob("train.lightgbm.n_rounds", 100, 600, is_whole=True, models=TREES),
     Knob("train.lightgbm.min_data_in_leaf", 20, 800, is_log=True, is_whole=True, models=TREES),
-    Knob("train.lightgbm.feature_fraction", 0.1, 0.8, models=TREES),
+    Knob("train.lightgbm.feature_fraction", 0.05, 0.8, models=TREES),
     Knob("train.lightgbm.bagging_fraction", 0.5, 1.0, models=TREES),
     Knob("train.lightgbm.lambda_l2", 0.1, 100.0, is_log=True, models=TREES),
 )
