@@ -261,8 +261,8 @@ class BacktestSettings:
     Intervals come from `draws` of customers. `audit` names attributes of customers: who gets help.
     A group with fewer than `min_churned` churned, or staying, rows is not judged. `churn train`
     builds a panel for each origin where its own has at most `rebuild_rows` rows to learn from, else
-    its origins lie inside the one panel it has, of at most about `most_rows`: all rows of a share
-    of the customers.
+    its origins lie inside the one panel it has, learn from at most about `most_rows` of it (all rows
+    of a share of the customers) and are judged on everybody.
     """
 
     origins: int = 4

@@ -1,7 +1,7 @@
 """What a training leaves behind: its figures beside those of its rivals, and evidence for the gate."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import pandas as pd
@@ -25,13 +25,19 @@ def run(
     n_origins: int,
     n_test: int,
     list_share: float,
+    learners: Collection[str] | None = None,
 ) -> Backtest | None:
-    """Rolling origins inside the mature `rows` of one panel.
+    """Rolling origins inside the mature `rows` of one panel, learning from `learners` alone (ids of
+    customers; None: from all) and judged on everybody.
 
     None when no origin leaves enough to learn from: then there are no honest figures. What an
     origin here knows too much, and why that is small: docs/decisions/009-backtest.md.
     """
     origins = _origins(rows, definition, features, n_origins=n_origins, n_test=n_test)
+    if learners is not None:
+        origins = [
+            replace(o, train=o.train[o.train["customer_id"].isin(learners)]) for o in origins
+        ]
     return backtest.run(origins, contestants=contestants, list_share=list_share)
 
 

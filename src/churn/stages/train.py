@@ -151,18 +151,19 @@ def _judged(
 def _tried(
     settings: Settings, taught: Taught, contestants: backtest.Contestants
 ) -> Backtest | None:
-    """Origins inside the panel, on a share of its customers where there are many."""
-    rows = splits.sample_customers(
+    """Origins inside the panel, where there are many customers learning from a share of them."""
+    few = splits.sample_customers(
         taught.rows, max_rows=settings.backtest.most_rows, seed=settings.seed
     )
     return trial.run(
-        origins.with_attributes(rows, settings),
+        origins.with_attributes(taught.rows, settings),
         definition=taught.definition,
         features=taught.features,
         contestants=contestants,
         n_origins=settings.backtest.origins,
         n_test=settings.train.n_test_snapshots,
         list_share=settings.train.list_share,
+        learners=few["customer_id"].unique(),
     )
 
 
