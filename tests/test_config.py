@@ -97,9 +97,11 @@ def test_text_in_lists_and_mappings_stays_text() -> None:
 
 
 def test_a_mapping_is_given_whole_or_by_key() -> None:
-    given = composed("source.columns={user_id: person, event: what}", "retain.plays.usage=Call")
+    given = composed(
+        "source.columns={user_id: person, event: what}", "retain.plays.usage.play=Call"
+    )
     assert given.source.columns == {"user_id": "person", "event": "what"}
-    assert given.retain.plays["usage"] == "Call"
+    assert given.retain.plays["usage"].play == "Call"
     assert "trouble" in given.retain.plays
 
 

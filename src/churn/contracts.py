@@ -243,6 +243,43 @@ REASONS = Table(
     ("as_of", "customer_id", "rank"),
 )
 
+ASSIGNMENTS = Table(
+    "customer, 26-week block (its first day): in which arm, since which list, with what chance of "
+    "being held out, and what was known then (risks as probabilities, value_month in currency a month)",
+    _columns("""
+        customer_id VARCHAR
+        block DATE
+        as_of DATE
+        arm VARCHAR
+        propensity DOUBLE
+        is_pilot BOOLEAN
+        risk DOUBLE
+        risk_8w DOUBLE
+        value_month DOUBLE
+        owner VARCHAR
+        model_version VARCHAR
+    """),
+    ("as_of", "customer_id"),
+)
+
+OUTCOMES = Table(
+    "list, customer: what CS recorded; recorded_as_of is the snapshot at which it was imported, "
+    "family that of the main reason that the verdict is about",
+    _columns("""
+        as_of DATE
+        customer_id VARCHAR
+        list_id VARCHAR
+        contacted BOOLEAN
+        outcome VARCHAR
+        verdict VARCHAR
+        note VARCHAR
+        family VARCHAR
+        play VARCHAR
+        recorded_as_of DATE
+    """),
+    ("as_of", "customer_id"),
+)
+
 LIST_COLUMNS = (
     "rank",
     "customer_id",

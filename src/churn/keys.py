@@ -37,11 +37,18 @@ def type_of(key: str) -> Any:
     while kind is None and "." in name:
         name = name.rpartition(".")[0]
         kind = known.get(name)
-    for _ in range(key.count(".") - name.count(".")):
-        if get_origin(kind) is not dict:
-            return None
-        kind = get_args(kind)[1]
+    for step in key.removeprefix(name).split(".")[1:]:
+        kind = _inside(kind, step)
     return kind
+
+
+def _inside(kind: Any, step: str) -> Any:
+    """The type of what `step` leads to: a value of a mapping, or a field of what the mapping holds."""
+    if get_origin(kind) is dict:
+        return get_args(kind)[1]
+    if is_dataclass(kind):
+        return next((entry.type for entry in fields(kind) if entry.name == step), None)
+    return None
 
 
 def type_in_words(kind: Any) -> str:

@@ -11,20 +11,71 @@ from churn.io import wording
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Something that happened on `day` (ISO): a `kind` (contact, plan, incident) in `words`."""
+
+    day: str
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Detail:
-    """What is known of one customer beyond the list: 26 weeks, reasons, contract, attributes.
+    """What is known of one customer beyond the list.
 
     `weeks` are ISO dates of week starts, oldest first; `activity` the active days (0..7) and
-    `events` the events of each. A reason is `family`, `direction` (raises / lowers), `sentence`
-    and `contribution` (log-odds).
+    `events` the events of each; `band` the customer's normal range of active days (low, high), None
+    where there is no normal yet; `marks` what happened in those weeks. `scores` are (as_of, risk) of
+    earlier lists and this one, oldest first. A reason is `family`, `direction` (raises / lowers),
+    `sentence`, `contribution` (log-odds) and, where known, `evidence` (how often customers for whom
+    it spoke left, in words); `reasons_before` are those of the week before. `why_changed` says what
+    moved the risk since then, `sure` how sure the risk is, `what_if` what would take the customer
+    off the list, `talking_point` and `channel` belong to the suggested play, `play_record` what the
+    play has come to so far. Everything in words may be empty.
     """
 
     weeks: list[str] = field(default_factory=list)
     activity: list[int] = field(default_factory=list)
     events: list[int] = field(default_factory=list)
+    band: tuple[float, float] | None = None
+    marks: list[Mark] = field(default_factory=list)
+    scores: list[tuple[str, float]] = field(default_factory=list)
     reasons: list[dict[str, Any]] = field(default_factory=list)
+    reasons_before: list[dict[str, Any]] = field(default_factory=list)
+    why_changed: str = ""
+    sure: str = ""
+    what_if: str = ""
+    talking_point: str = ""
+    channel: str = ""
+    play_record: str = ""
+    contacts: list[dict[str, str]] = field(default_factory=list)
     contract: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A customer who stands beside the list: already leaving, not to be judged yet, or off it since
+    last week; `why` in words."""
+
+    customer_id: str
+    customer_name: str | None
+    owner: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Past:
+    """What became of one earlier list: its `size`, how many were `expected` to leave and how many
+    `left` (None while it is not settled), and the same for as many customers chosen by longest
+    silence and at random."""
+
+    as_of: str
+    size: int
+    expected: float
+    left: int | None
+    silent_left: float | None
+    random_left: float | None
 
 
 @dataclass(frozen=True)
@@ -33,7 +84,8 @@ class Listing:
 
     `facts` are small header facts in order, `notes` what a reader must know; `rows` has
     `contracts.LIST_COLUMNS`, one row per customer, sorted by `rank`; `attributes` names those of
-    `Detail.attributes` to filter by; `details` is by `customer_id`.
+    `Detail.attributes` to filter by; `details` is by `customer_id`. `leaving`, `unjudged` and `gone`
+    are sections of their own, `track` the earlier lists, newest first.
     """
 
     title: str
@@ -43,6 +95,10 @@ class Listing:
     rows: pd.DataFrame
     attributes: list[str] = field(default_factory=list)
     details: dict[str, Detail] = field(default_factory=dict)
+    leaving: list[Aside] = field(default_factory=list)
+    unjudged: list[Aside] = field(default_factory=list)
+    gone: list[Aside] = field(default_factory=list)
+    track: list[Past] = field(default_factory=list)
 
 
 def records(listing: Listing) -> list[dict[str, Any]]:

@@ -1,35 +1,16 @@
 """Whom to contact, in which order: expected value within what the team has time for."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pandas as pd
 
 from churn.errors import HeldBackError
+from churn.retention.policy import Policy
 
 LOOKBACK_DAYS = 182
 """The value of a customer without a price is the mean of the last 26 weeks."""
 
 EVERYBODY = "all"
 """The owner of customers who have none."""
-
-
-@dataclass
-class Policy:
-    """How the list is cut and ordered.
-
-    `save_rate` is the share of contacted customers who would have left and stay, `contact_cost` the
-    cost of one contact in the currency of the value. Where there are owners each has room for
-    `capacity_per_owner`, else the list holds `capacity_share` of the active, at least
-    `capacity_min`. `plays` suggests what to do for a family of reasons.
-    """
-
-    save_rate: float = 0.2
-    contact_cost: float = 0.0
-    capacity_per_owner: int = 15
-    capacity_share: float = 0.02
-    capacity_min: int = 10
-    plays: dict[str, str] = field(default_factory=dict)
 
 
 def ranked(customers: pd.DataFrame, *, policy: Policy) -> pd.DataFrame:

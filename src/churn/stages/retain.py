@@ -84,7 +84,7 @@ def _rows(
         if past is None
         else dict(zip(past["customer_id"], past["risk"], strict=True)),
         last_contact=workspace.last_contacts(as_of),
-        plays=settings.retain.plays,
+        plays={family: one.play for family, one in settings.retain.plays.items()},
         nothing=spoken(settings).nothing,
     )
     return rows, reasons
