@@ -10,12 +10,14 @@ moving a single clean event.
 
 Read in the order of the data: `world` knobs, `draws` random streams, `clock`, `static` who the
 customers are, `terms` what dates mean for them, `process` the latent step and its hazard, `market`
-contracts, `moments` a week without events, `true_risk` the oracle, `events`, `habits` and `usage`
-what logs show, `defects`, `sides` the other tables, `stream` all of it week by week.
+contracts, `contacting` a team with a list, `moments` a week without events, `true_risk` the
+oracle, `events`, `habits` and `usage` what logs show, `defects`, `sides` the other tables, `stream`
+all of it week by week.
 
 Nothing here reads or writes a file, or knows what day it is today.
 """
 
+from churn.simulate.contacting import Contacting
 from churn.simulate.events import EVENTS, TEXTS, Rows
 from churn.simulate.habits import Crowd, Habits
 from churn.simulate.market import Book
@@ -43,6 +45,7 @@ __all__ = [
     "TEXTS",
     "Book",
     "Calendar",
+    "Contacting",
     "Contract",
     "Crowd",
     "Defects",

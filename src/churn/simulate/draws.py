@@ -26,6 +26,7 @@ class Draw(IntEnum):
     DEFECTS = 10
     ORACLE = 11
     CONTACTS = 12
+    LISTED = 13
 
 
 def generator(seed: int, purpose: Draw, place: int = 0) -> np.random.Generator:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from churn.simulate.contacting import Contacting, Listed, listed, nobody
 from churn.simulate.draws import Array, Draw, generator, sigmoid, where
 from churn.simulate.market import Book, first_book, renew, trade
 from churn.simulate.process import Shocks, State, contact_effect, log_odds, step
@@ -25,7 +26,8 @@ class Moment:
     is_treated: Array
     is_present: Array
     is_exposed: Array  # signed up before Monday: can leave this week
-    is_contacted: Array
+    is_contacted: Array  # by a campaign or from a list
+    listed: Listed
     hazard: Array
     leave_day: Array  # 0 Monday .. 6 Sunday; 7 stays
     before: Book
@@ -34,13 +36,16 @@ class Moment:
     change_day: Array
 
 
-def moments_of(world: World, who: Static, state: State, *, seed: int) -> Iterator[Moment]:
-    """The weeks of the world one after the other, without end."""
+def moments_of(
+    world: World, who: Static, state: State, *, seed: int, contacting: Contacting | None = None
+) -> Iterator[Moment]:
+    """The weeks of the world one after the other, without end; with `contacting` a team contacts
+    the top of a list every week."""
     has_left = np.zeros(world.n_customers, dtype=bool)
     treated_weeks = np.zeros(world.n_customers, dtype=np.int64)
     book, week = first_book(world, who), 0
     while True:
-        moment = _moment(world, seed, week, who, state, book, has_left, treated_weeks)
+        moment = _moment(world, seed, week, who, state, book, has_left, treated_weeks, contacting)
         yield moment
         state, book, week = moment.sunday, moment.book, week + 1
         has_left = has_left | (moment.leave_day < 7)
@@ -50,7 +55,7 @@ def moments_of(world: World, who: Static, state: State, *, seed: int) -> Iterato
 
 def _moment(
     world: World, seed: int, week: int, who: Static, state: State, book: Book,
-    has_left: Array, treated_weeks: Array,
+    has_left: Array, treated_weeks: Array, contacting: Contacting | None,
 ) -> Moment:  # fmt: skip
     n = world.n_customers
     sunday, shocks, when = _latent_week(state, who, world, seed, week)
@@ -59,6 +64,12 @@ def _moment(
     if week in world.effect.campaign_weeks:
         drawn = generator(seed, Draw.CAMPAIGN, week).random(n) < world.effect.campaign_share
         contacted = exposed & drawn
+    on_list = nobody(n)
+    if contacting is not None:
+        on_list = listed(
+            contacting, world, seed, when, who, state, book.price_month, exposed, treated_weeks
+        )
+        contacted = contacted | on_list.is_contacted
     treated = contacted | (treated_weeks > 0)
     logit = log_odds(sunday, who, world, when)
     logit = logit + np.where(treated, contact_effect(sunday, who, world), 0.0)
@@ -72,7 +83,7 @@ def _moment(
     return Moment(
         when=when, monday=state, sunday=sunday, shocks=shocks, treated_weeks=treated_weeks,
         is_treated=treated, is_present=present, is_exposed=exposed,
-        is_contacted=contacted, hazard=hazard, leave_day=leave_day, before=book,
+        is_contacted=contacted, listed=on_list, hazard=hazard, leave_day=leave_day, before=book,
         book=renew(world, who, sold, when, renewed), is_change=change, change_day=change_day,
     )  # fmt: skip
 

@@ -147,7 +147,8 @@ def _version_table(
 def contacts(world: World, seed: int, moment: Moment, ids: pa.Array) -> pa.Table:
     """Contacts of the week's campaign; who left before office hours was not called any more."""
     week, rng = moment.when.week, generator(seed, Draw.CONTACTS, moment.when.week)
-    at = np.flatnonzero(moment.is_contacted & (moment.leave_day > 0))
+    by_campaign = moment.is_contacted & ~moment.listed.is_contacted
+    at = np.flatnonzero(by_campaign & (moment.leave_day > 0))
     begins = 7 * week * DAY_US + rng.integers(9 * 60, 17 * 60, at.size) * MINUTE_US
     recorded = begins + rng.integers(10, 30 * 60, at.size) * MINUTE_US
     campaign = f"{str(dates_of(world, np.array(7 * week)))[:7]} check-in"
@@ -161,6 +162,20 @@ def contacts(world: World, seed: int, moment: Moment, ids: pa.Array) -> pa.Table
         "result": pa.array(_RESULTS).take(pa.array(result)),
         "campaign": pa.array([campaign] * at.size, pa.string()),
         "propensity": pa.array(np.full(at.size, world.effect.campaign_share)),
+    })  # fmt: skip
+
+
+def on_list(moment: Moment, ids: pa.Array) -> pa.Table:
+    """Who qualified for the list of the week, on its Monday: in which arm, whether contacted, and
+    the price a month."""
+    at = np.flatnonzero(moment.listed.is_listed)
+    held_out = moment.listed.is_held_out[at]
+    return pa.table({
+        "customer_id": ids.take(pa.array(at)),
+        "week": pa.array(np.full(at.size, moment.when.week)),
+        "arm": pa.array(["contact", "holdout"]).take(pa.array(held_out * 1)),
+        "is_contacted": moment.listed.is_contacted[at],
+        "price_month": moment.before.price_month[at],
     })  # fmt: skip
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from churn.simulate.contacting import Contacting
 from churn.simulate.defects import damage
 from churn.simulate.draws import Draw, generator
 from churn.simulate.events import delay_us, event_ids, event_table
 from churn.simulate.habits import Crowd, Habits, draw_crowd, first_habits, next_habits
 from churn.simulate.moments import Moment, moments_of
 from churn.simulate.process import population
-from churn.simulate.sides import contacts, truth, versions
+from churn.simulate.sides import contacts, on_list, truth, versions
 from churn.simulate.static import Static, customer_ids
 from churn.simulate.usage import week_rows
 from churn.simulate.world import World
@@ -24,7 +25,7 @@ class Week:
 
     `events` is ordered by `ts`, `event_id`; `truth` (one row per customer present) is for a
     folder that no stage reads: `is_subscribed` on Monday, `hazard` of the week, the state that
-    the hazard came from.
+    the hazard came from. `listed` has who was on a team's list, and who was held out of it.
     """
 
     week: int
@@ -32,11 +33,13 @@ class Week:
     events: pa.Table
     subscriptions: pa.Table
     contacts: pa.Table
+    listed: pa.Table
     truth: pa.Table
 
 
-def simulate(world: World, *, seed: int) -> Iterator[Week]:
-    """Stream the world a week at a time; memory holds one week of events.
+def simulate(world: World, *, seed: int, contacting: Contacting | None = None) -> Iterator[Week]:
+    """Stream the world a week at a time; memory holds one week of events. With `contacting` a team
+    contacts the top of a list every week, which no table but `listed` says.
 
     The side tables are the concatenation of all weeks' `subscriptions` and `contacts`, and
     `customers(world, seed=seed)`.
@@ -49,7 +52,7 @@ def simulate(world: World, *, seed: int) -> Iterator[Week]:
     ids = customer_ids(world, np.arange(world.n_customers))
     crowd = draw_crowd(world, who, generator(seed, Draw.PEOPLE))
     habits = first_habits(crowd, world, who, generator(seed, Draw.USAGE))
-    moments = moments_of(world, who, state, seed=seed)
+    moments = moments_of(world, who, state, seed=seed, contacting=contacting)
     for week, moment in zip(range(world.n_weeks), moments, strict=False):
         habits = next_habits(habits, crowd, world, moment, generator(seed, Draw.PEOPLE, week + 1))
         yield Week(
@@ -58,6 +61,7 @@ def simulate(world: World, *, seed: int) -> Iterator[Week]:
             events=_events(world, seed, who, moment, habits, crowd, ids),
             subscriptions=versions(world, seed, who, moment, ids),
             contacts=contacts(world, seed, moment, ids),
+            listed=on_list(moment, ids),
             truth=truth(moment, ids),
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from churn.simulate.contacting import Contacting
 from churn.simulate.draws import Array, Draw, sigmoid, take
 from churn.simulate.moments import moments_of
 from churn.simulate.process import State, contact_effect, log_odds, population, step
@@ -20,7 +21,13 @@ _ARMS_AFTER = (4, 8)
 
 
 def oracle(
-    world: World, *, seed: int, week: int, paths: int = 120, rng_seed: int = 0
+    world: World,
+    *,
+    seed: int,
+    week: int,
+    paths: int = 120,
+    rng_seed: int = 0,
+    contacting: Contacting | None = None,
 ) -> pd.DataFrame:
     """True churn probabilities of every customer subscribed at the Monday that begins `week`.
 
@@ -29,8 +36,9 @@ def oracle(
     `p_true_56_contacted` (8 weeks), each also with `_b` from a second, independent half of the
     `paths`, and `mrr` (price per month). No churn is drawn: the mean of 1 - Π(1 - h) has far
     less variance. A campaign of that same Monday is still unknown and left out of `p_true`.
+    `contacting` is what the world was simulated with; contacts before `week` still have their effect.
     """
-    start = _start(world, seed=seed, week=week)
+    start = _start(world, seed=seed, week=week, contacting=contacting)
     columns: dict[str, Any] = {"customer_id": start.customer_ids}
     for half, name in enumerate(("", "_b")):
         rng = _random(seed, rng_seed, week, half)
@@ -68,9 +76,9 @@ class _Start:
     customer_ids: pd.Series
 
 
-def _start(world: World, *, seed: int, week: int) -> _Start:
+def _start(world: World, *, seed: int, week: int, contacting: Contacting | None = None) -> _Start:
     everybody, start = population(world, seed=seed)
-    moments = moments_of(world, everybody, start, seed=seed)
+    moments = moments_of(world, everybody, start, seed=seed, contacting=contacting)
     moment = next(m for m in moments if m.when.week == week)
     active = np.flatnonzero(moment.is_exposed)
     return _Start(
