@@ -156,7 +156,10 @@ COLUMNS = {
 
 CHOICES = {
     "contacted": ["yes", "no"],
-    "outcome": ["will stay", "undecided", "will leave", "not reached", "other"],
+    "outcome": [
+        *("will stay", "undecided", "will leave", "not reached", "other"),
+        *("not now", "already leaving", "do not contact"),
+    ],
     "verdict": ["right", "wrong reason", "already known", "data error", "out of our hands"],
 }
 """What the drop-downs offer."""
