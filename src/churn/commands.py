@@ -20,6 +20,8 @@ COMMANDS = {
     "run": "the whole path once, from logs to a list",
     "weekly": "the production job: new logs, champion, published list",
     "replay": "from= to=: past weeks as if live",
+    "outcomes": "takes in what CS recorded: outcomes.files='back/*.xlsx' or outcomes.table=",
+    "impact": "what contacting has changed, with intervals that hold at every weekly look",
     "status": "exits 0 while the current list is fresh, 4 when it is too old",
     "completion": "prints a completion script for bash or zsh",
 }

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from churn.errors import ConfigurationError
 from churn.features.labels import Definition
-from churn.io import bundle, scorecard, story, tables
+from churn.io import bundle, records, scorecard, story, tables
 from churn.io.workspace import Workspace
 from churn.learning import backtest
 
@@ -132,13 +132,8 @@ class Handle:
         return bundle.described(self._place).spec
 
     def outcomes(self) -> pd.DataFrame:
-        """What CS recorded; empty until there is something."""
-        folder = self._place / "outcomes"
-        if tables.exists(folder):
-            return tables.read(folder, made_by="outcomes")
-        return pd.DataFrame(
-            columns=["customer_id", "as_of", "contacted", "outcome", "verdict", "note"]
-        )
+        """What CS recorded (contracts.OUTCOMES); empty until there is something."""
+        return records.outcomes(self._place)
 
     def _dates(self, customer: str, as_of: date) -> dict[str, date]:
         """The dates a story needs: start and end of the term, the last contact."""

@@ -24,6 +24,7 @@ SIDES = ("customers", "subscriptions", "contacts", "dates")
 _ARROW = {
     "VARCHAR": pa.string(),
     "BIGINT": pa.int64(),
+    "BOOLEAN": pa.bool_(),
     "DOUBLE": pa.float64(),
     "DATE": pa.date32(),
     "TIMESTAMP": pa.timestamp("us"),

@@ -35,6 +35,7 @@ from churn.settings.lab import (
     TrainSettings,
     TuneSettings,
 )
+from churn.settings.proof import ImpactSettings, OutcomesSettings
 from churn.settings.weekly import ConfigSettings, ExplainSettings, ReplaySettings, WeeklySettings
 from churn.timeline import Arrival, parse_date, parse_moment
 
@@ -46,7 +47,9 @@ __all__ = [
     "EngineSettings",
     "ExplainSettings",
     "FeatureSettings",
+    "ImpactSettings",
     "LightGBMSettings",
+    "OutcomesSettings",
     "PromoteSettings",
     "ReplaySettings",
     "RollupSettings",
@@ -98,6 +101,8 @@ class Settings:
     weekly: WeeklySettings = field(default_factory=WeeklySettings)
     sink: SinkSettings = field(default_factory=SinkSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
+    outcomes: OutcomesSettings = field(default_factory=OutcomesSettings)
+    impact: ImpactSettings = field(default_factory=ImpactSettings)
 
     def __post_init__(self) -> None:
         self.as_of_date(), self.known_at_moment()

@@ -1,0 +1,73 @@
+"""What a workspace holds for proof: lists as they were handed out, outcomes, assignments."""
+
+from collections.abc import Collection
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from churn import contracts
+from churn.io import publish, tables
+from churn.io.workspace import arrow_schema, empty
+
+LIST = ["as_of", "list_id", "customer_id", "family", "play"]
+
+
+def outcomes(place: Path) -> pd.DataFrame:
+    """What CS recorded (contracts.OUTCOMES); without rows until something was imported."""
+    return _table(place / "outcomes", contracts.OUTCOMES, made_by="outcomes")
+
+
+def assignments(place: Path) -> pd.DataFrame:
+    """Who was listed and who held out (contracts.ASSIGNMENTS); without rows until there is a list."""
+    return _table(place / "assignments", contracts.ASSIGNMENTS, made_by="retain")
+
+
+def keep_outcomes(place: Path, rows: pd.DataFrame) -> None:
+    """Write `rows` as the table `outcomes/`, whole."""
+    schema = arrow_schema(contracts.OUTCOMES)
+    table = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
+    tables.write(place / "outcomes", {"outcomes": table.replace_schema_metadata(None)})
+
+
+def lists(place: Path, days: Collection[date]) -> pd.DataFrame:
+    """Every list of `days` as people got it: published revisions in order, then what `churn retain`
+    made, one row per list and customer (columns `LIST`).
+
+    `family` is that of the first reason that raised the risk, `play` the same where a play was
+    suggested.
+    """
+    published = place / "published"
+    found = [
+        _listed(
+            pq.read_table(published / name / "retention_list.parquet").to_pandas(),
+            pq.read_table(published / name / "reasons.parquet").to_pandas(),
+        )
+        for name in publish.revisions(published)
+        if name.split("/")[0] in {day.isoformat() for day in days}
+    ]
+    made = place / "retention"
+    for part in tables.names(made):
+        if date.fromisoformat(part) in days:
+            rows = tables.read(made, made_by="retain", part=part)
+            reasons = tables.read(place / "reasons", made_by="explain", part=part)
+            found.append(_listed(rows, reasons))
+    if not found:
+        return pd.DataFrame(columns=LIST)
+    return pd.concat(found).drop_duplicates(LIST[:3], ignore_index=True)
+
+
+def _listed(rows: pd.DataFrame, reasons: pd.DataFrame) -> pd.DataFrame:
+    raising = reasons[reasons["direction"] == "raises"].sort_values("rank")
+    family = rows["customer_id"].map(raising.groupby("customer_id")["family"].first())
+    family = family.astype(object).where(family.notna(), None)
+    suggested = rows["suggested_play"].notna()
+    return rows[LIST[:3]].assign(family=family, play=family.where(suggested, None))
+
+
+def _table(folder: Path, contract: contracts.Table, *, made_by: str) -> pd.DataFrame:
+    if not tables.exists(folder):
+        return empty(contract).to_pandas()
+    return tables.read(folder, made_by=made_by)
