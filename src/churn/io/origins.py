@@ -11,7 +11,7 @@ import pandas as pd
 from churn import timeline
 from churn.errors import ConfigurationError, HeldBackError, nearest
 from churn.features import panel
-from churn.io import panels, plans, tables
+from churn.io import contacts, panels, plans, tables
 from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh
 from churn.learning import backtest, models, reach
@@ -65,6 +65,7 @@ def rebuilt(
             plan, snapshots=tests, labels_known_on=as_of, arrival=settings.arrival(as_of)
         )
         train = backtest.mature(panels.rows(engine, known).to_pandas())
+        train = contacts.weighted(settings, train, at)
         train = train.drop(columns=list(models.TIMES))  # the backtest judges one horizon
         test = backtest.mature(panels.rows(engine, later).to_pandas())
         left.append(_days(engine.table(panel.departures(later)).to_pandas()))

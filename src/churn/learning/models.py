@@ -104,7 +104,8 @@ def log_odds(model: Model, frame: pd.DataFrame) -> Array:
 
 
 def fit(rows: pd.DataFrame, *, features: Sequence[Feature], recipe: Recipe) -> Model:
-    """Learn from `rows`, one per (snapshot, customer) with a 0/1 `label`, in the panel's order.
+    """Learn from `rows`, one per (snapshot, customer) with a 0/1 `label`, in the panel's order; a
+    column `weight` says how much each counts.
 
     Raises `HeldBackError` when hardly anybody churned, or hardly anybody stayed.
     """
@@ -113,7 +114,7 @@ def fit(rows: pd.DataFrame, *, features: Sequence[Feature], recipe: Recipe) -> M
     known = columns.learn(used, features=features)
     values = columns.matrix(known, used)
     label = used["label"].to_numpy(dtype=float)
-    weight = splits.recency_weights(used["snapshot"], half_life_days=recipe.half_life_days)
+    weight = _row_weights(used, half_life_days=recipe.half_life_days)
     recipe = replace(recipe, monotone=_signs(features, recipe.monotone))
     model = _fit_members(known, values, label, weight, recipe=recipe)
     if recipe.n_folds < 2:
@@ -191,6 +192,15 @@ def _signs(features: Sequence[Feature], monotone: Mapping[str, int]) -> dict[str
     asked = {f.name: monotone.get(f.name, monotone.get(f.family, 0)) for f in features}
     numbers = {f.name for f in features if f.kind == "number"}
     return {name: sign for name, sign in asked.items() if sign and name in numbers}
+
+
+def _row_weights(rows: pd.DataFrame, *, half_life_days: float) -> Array | None:
+    """How much each row counts: by its age, and by its own column `weight` where it has one."""
+    by_age = splits.recency_weights(rows["snapshot"], half_life_days=half_life_days)
+    if "weight" not in rows:
+        return by_age
+    own: Array = rows["weight"].to_numpy(dtype=float)
+    return own if by_age is None else own * by_age
 
 
 def _some(weight: Array | None, rows: Array) -> Array | None:

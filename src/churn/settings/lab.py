@@ -24,12 +24,16 @@ class LightGBMSettings:
 
 MODELS = ["blend", "lightgbm", "logistic"]
 
+CONTACTED = ["lists", "all", "ignore"]
+
 
 @dataclass
 class TrainSettings:
     """`model` is blend, lightgbm or logistic; figures are quoted at a list of `list_share`.
 
-    `half_life_days` (0: none) and `monotone`: see `models.Recipe`.
+    `half_life_days` (0: none) and `monotone`: see `models.Recipe`. `contacted` says which contacts
+    training takes out of what customers did: those of our `lists` (as `churn outcomes` recorded them),
+    `all` (those of source.contacts too), or none (`ignore`).
     """
 
     model: str = "blend"
@@ -43,12 +47,14 @@ class TrainSettings:
     half_life_days: float = 0.0
     monotone: dict[str, int] = field(default_factory=dict)
     lightgbm: LightGBMSettings = field(default_factory=LightGBMSettings)
+    contacted: str = "lists"
     ablation: bool = False
     experiment: str = "churn"
     tracking_uri: str = ""
 
     def __post_init__(self) -> None:
         one_of("train.model", self.model, MODELS)
+        one_of("train.contacted", self.contacted, CONTACTED)
         between("train.snapshots", self.snapshots, 1, 200)
         between("train.step_days", self.step_days, 1, 365)
         between("train.n_test_snapshots", self.n_test_snapshots, 1, 100)

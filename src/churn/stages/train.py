@@ -14,6 +14,7 @@ from churn.features.definitions import Feature
 from churn.features.labels import Definition
 from churn.io import (
     bundle,
+    contacts,
     guests,
     model_card,
     origins,
@@ -83,7 +84,8 @@ def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, store: track
 def _taught(settings: Settings, panel: pd.DataFrame) -> Taught:
     facts = tables.facts(settings.place / "panel", made_by="features")
     _require_same_question(settings, facts)
-    rows = backtest.mature(panel)
+    as_of = date.fromisoformat(facts["as_of"])
+    rows = contacts.weighted(settings, backtest.mature(panel), as_of)
     models.check_labels(rows)
     features = [Feature(**entry) for entry in facts["features"]]
     _require_known(settings.train.monotone, features)
