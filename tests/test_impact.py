@@ -12,7 +12,7 @@ from reference import World
 
 from churn import contracts
 from churn.errors import HeldBackError
-from churn.io import impact_report, tables
+from churn.io import impact_report, tables, track
 from churn.proof import effects, impact, sequences
 from churn.proof.effects import Arms
 from churn.settings import Settings
@@ -255,3 +255,19 @@ def test_the_report_rings_when_the_arms_are_not_what_was_planned():
     assert look.arms_e_value > 1000
     assert "ALARM" in impact_report.lines(found)[0]
     assert math.isfinite(look.arms_e_value)
+
+
+def test_the_record_of_earlier_lists_comes_from_what_the_workspace_kept(place):
+    later = START + timedelta(days=42)
+    for day, members in ((START, ["000", "001", "007"]), (later, ["002"])):
+        rows = pd.DataFrame({"as_of": day, "customer_id": members, "risk": 0.5})
+        tables.write(place / "retention", {day.isoformat(): rows}, keep=True)
+    silence = pd.DataFrame(
+        {"customer_id": [f"{k:03d}" for k in range(60)], "recency_days": range(60)}
+    )
+    tables.write(place / "scored", {START.isoformat(): silence})
+    found = track.record(settings(place, START + timedelta(days=63)), START + timedelta(days=63))
+    assert found["as_of"].tolist() == [later, START]
+    assert found["left"].tolist() == [None, 2]
+    assert found.loc[1, "silent_left"] == 0, "customers 57 to 59 stayed"
+    assert found.loc[1, "random_left"] == pytest.approx(3 * 9 / 60)

@@ -14,17 +14,20 @@ from churn.io.workspace import Workspace
 from churn.settings import Settings
 
 
+def definition(settings: Settings) -> Definition:
+    """What the champion calls churn, or the configuration where there is no champion."""
+    if bundle.pointer(settings.place, "champion") is None:
+        return settings.churn
+    return Definition(**bundle.described(settings.place).spec["churn"])
+
+
 def left_after(settings: Settings, as_of: date, snapshots: Collection[date]) -> pd.DataFrame:
     """When everybody who could churn at `snapshots` left: customer_id, as_of (the snapshot),
     `left_after_days` from the snapshot on (null: not left as far as known at `as_of`), and `label`
-    (null while its window is not over).
-
-    Leaving is what the champion calls so, or the configuration where there is none.
+    (null while its window is not over). Leaving is what `definition` says.
     """
-    workspace, pointer = Workspace(settings.place), bundle.pointer(settings.place, "champion")
-    if pointer is not None:
-        spec = bundle.described(settings.place).spec
-        settings = replace(settings, churn=Definition(**spec["churn"]))
+    workspace = Workspace(settings.place)
+    settings = replace(settings, churn=definition(settings))
     types = workspace.usage_facts()["event_types"]
     with opened(resources(settings.engine), workspace.usage()) as engine:
         plan = plans.without_features(settings, sorted(snapshots), as_of, types)
