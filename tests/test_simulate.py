@@ -455,3 +455,38 @@ def test_names_like_formulas():
 
 def test_broken_lines_are_left_to_the_writer():
     assert damaged(broken_line_share=0.5).equals(clean())
+
+
+def test_a_team_that_contacts_its_list_changes_hazards_and_nothing_else():
+    world, team = World(n_customers=2000, n_weeks=16), simulate.Contacting(8, 14)
+    plain = list(simulate.simulate(world, seed=4))
+    worked = list(simulate.simulate(world, seed=4, contacting=team))
+    for one, other in zip(plain[:8], worked[:8], strict=True):
+        assert one.events.equals(other.events)
+        assert one.listed.num_rows == other.listed.num_rows == 0
+    assert all(
+        one.contacts.equals(other.contacts)
+        for one, other in zip(plain[:8], worked[:8], strict=True)
+    )
+    listed = pa.concat_tables([week.listed for week in worked]).to_pandas()
+    assert set(listed["week"]) == set(range(8, 14))
+    held = listed[listed["arm"] == "holdout"]
+    assert 0.05 < len(held.drop_duplicates("customer_id")) / listed["customer_id"].nunique() < 0.2
+    assert not held["is_contacted"].any()
+    assert set(held["customer_id"]).isdisjoint(
+        listed.loc[listed["arm"] == "contact", "customer_id"]
+    )
+    truth = [pa.concat_tables([w.truth for w in weeks]).to_pandas() for weeks in (plain, worked)]
+    both = truth[0].merge(truth[1], on=["customer_id", "week"])
+    called = both["is_treated_y"] & ~both["is_treated_x"]
+    assert both.loc[called, "hazard_y"].mean() < both.loc[called, "hazard_x"].mean()
+    assert both.loc[~called, "hazard_y"].equals(both.loc[~called, "hazard_x"])
+    assert both["satisfaction_x"].equals(both["satisfaction_y"])
+    rests = listed[listed["is_contacted"]].groupby("customer_id")["week"].apply(np.diff)
+    assert min(gap for gaps in rests for gap in gaps) >= team.rest_weeks
+    truths = [
+        simulate.oracle(world, seed=4, week=14, paths=40, contacting=policy)
+        for policy in (None, team)
+    ]
+    same = truths[0].merge(truths[1], on="customer_id")
+    assert same["p_true_y"].mean() < same["p_true_x"].mean(), "contacts still have their effect"
