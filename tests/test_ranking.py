@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from churn.errors import ConfigurationError, HeldBackError
-from churn.retention import holdout, ranking, states
+from churn.retention import holdout, policies, ranking, states
 from churn.retention.policy import Policy
 
 AS_OF = date(2026, 6, 1)
@@ -249,3 +249,26 @@ def test_who_is_too_new_cannot_be_judged_yet():
 def test_who_cannot_be_listed_makes_room_for_the_next():
     rows = customers(state=["leaving", "", "resting"] + [""] * 7)
     assert listed(rows) == ["c1", "c3", "c4"]
+
+
+# --- policies on days whose outcome is known -------------------------------------------------
+
+
+def test_policies_are_compared_by_value_and_by_customers_saved():
+    rows = pd.DataFrame(
+        {
+            "snapshot": [AS_OF] * 20,
+            "customer_id": [f"c{k:02d}" for k in range(20)],
+            "risk": [0.9] * 10 + [0.3] * 10,
+            "value_month": [1.0] * 10 + [100.0] * 10,
+            "label": [1] * 9 + [0] + [1] * 3 + [0] * 7,
+        }
+    )
+    found = policies.compared(rows, policy=Policy(save_rate=0.5), list_share=0.5, horizon_days=28)
+    by_name = {one["policy"]: one for one in found}
+    assert by_name["risk"]["n_left"] == 9
+    assert by_name["risk"]["customers_saved"] == 4.5
+    assert by_name["value"]["value_saved"] == pytest.approx(0.5 * 3 * 100 * 12)
+    assert by_name["risk_value"]["value_saved"] > by_name["risk"]["value_saved"]
+    unknown = rows.assign(value_month=float("nan"))
+    assert not policies.compared(unknown, policy=Policy(), list_share=0.5, horizon_days=28)

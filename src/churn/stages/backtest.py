@@ -14,6 +14,7 @@ from churn.io import bundle, guests, origins, recipes, report, runs, tables, tra
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
 from churn.learning import backtest, trial
+from churn.retention import policies
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
@@ -51,6 +52,12 @@ def _backtest(settings: Settings, usage: Mapping[str, Any], store: tracking.Stor
     given = settings.backtest
     summary = trial.summary(
         found, pd.concat(left), draws=given.draws, seed=settings.seed, min_churned=given.min_churned
+    )
+    summary["policies"] = policies.compared(
+        found.rows.assign(risk=found.risk),
+        policy=settings.retain,
+        list_share=settings.train.list_share,
+        horizon_days=settings.churn.horizon_days,
     )
     text = report.markdown(summary, churn=settings.churn, as_of=as_of)
     folder = workspace.folder("backtest")
