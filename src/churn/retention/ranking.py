@@ -146,10 +146,15 @@ def _qualifying(rows: pd.DataFrame, policy: Policy, before: Collection[str]) -> 
     sizes = {
         name: holdout.n_qualifying(n, policy) for name, n in room_of(rows["owner"], policy).items()
     }
-    n_sure = found["owner"].map({name: sure for name, (sure, _) in sizes.items()})
-    n_all = found["owner"].map({name: sure + window for name, (sure, window) in sizes.items()})
+    n_sure = _each(found["owner"], {name: sure for name, (sure, _) in sizes.items()})
+    n_all = _each(found["owner"], {name: sum(both) for name, both in sizes.items()})
     stays = found["customer_id"].isin(set(before)) & (place + 1 <= policy.leave_at * n_all)
     turn = found.assign(goes=~stays, place=place).sort_values(["owner", "goes", "place"])
     chosen = turn[turn.groupby("owner").cumcount() < n_all.loc[turn.index]].sort_index()
     seat = chosen.groupby("owner").cumcount()
     return chosen[["customer_id"]].assign(in_window=seat >= n_sure.loc[chosen.index])
+
+
+def _each(owners: pd.Series, number: Mapping[str, int]) -> pd.Series:
+    """The number of each row's owner; whole also where there are no rows."""
+    return owners.map(number).astype("int64")
