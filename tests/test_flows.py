@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openpyxl
 import pandas as pd
 import pytest
 import yaml
@@ -75,6 +76,51 @@ def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
     text = json.dumps(before)
     assert str(place) not in text
     assert "2025-10-27" in (published / "index.html").read_text()
+
+
+def test_no_file_that_people_open_shows_a_hold_out(place, tmp_path):
+    place = shutil.copytree(place, tmp_path / "ws")
+    churn(place, "weekly", "from=2025-10-20", "to=2025-10-27", "retain.holdout=0.5")
+    for as_of in ("2025-10-20", "2025-10-27"):
+        chosen = tables.read(place / "qualified", made_by="retain", part=as_of)
+        held = set(chosen.loc[chosen["arm"] == "holdout", "customer_id"])
+        last = publish.revisions(place / "published")
+        folder = place / "published" / max(name for name in last if name.startswith(as_of))
+        listed = set(pd.read_parquet(folder / "retention_list.parquet")["customer_id"])
+        assert held
+        assert set(chosen.loc[chosen["is_listed"], "customer_id"]) == listed
+        for name in ("retention_list.csv", "retention_list.html", "digest.eml", "card.md"):
+            text = (folder / name).read_text()
+            assert not [customer for customer in held if customer in text], name
+        cells = openpyxl.load_workbook(folder / "retention_list.xlsx")["List"].iter_rows(
+            values_only=True
+        )
+        assert not held & {str(value) for row in cells for value in row}
+        assert b"holdout" not in b"".join(path.read_bytes() for path in folder.glob("*.html"))
+    assigned = tables.read(place / "assignments", made_by="retain")
+    assert not assigned["customer_id"].duplicated().any()
+    assert set(assigned["propensity"]) == {0.5}
+
+
+def test_a_list_tells_who_stayed_who_left_it_and_what_moved_a_risk(place):
+    churn(place, "weekly", "from=2025-10-20", "to=2025-10-27")
+    first, second = (
+        pd.read_parquet(place / "published" / name / "retention_list.parquet")
+        for name in ("2025-10-20/r1", "2025-10-27/r1")
+    )
+    before = set(first["customer_id"])
+    assert first["status"].eq("new").all()
+    still = second[second["customer_id"].isin(before)]
+    assert still["status"].eq("still").all()
+    assert still["weeks_on_list"].eq(2).all()
+    page = (place / "published" / "2025-10-27" / "r1" / "retention_list.html").read_text()
+    assert "Since 20 Oct 2025 the risk moved by" in page or "The risk is what it was" in page
+    manifest = publish.verify(place / "published" / "2025-10-27/r1")
+    told = manifest["previous"]
+    assert told["revision"] == "2025-10-20/r1"
+    assert told["manifest_sha256"] == tables.sha256(
+        place / "published" / "2025-10-20/r1" / "manifest.json"
+    )
 
 
 def test_scores_and_list_answer_every_horizon_in_order(tmp_path_factory, place):

@@ -119,7 +119,7 @@ def test_outcomes_become_contacts_known_from_the_import_on():
         {
             "customer_id": "007",
             "contacted_at": pd.Timestamp(MONDAY),
-            "campaign": "retention list",
+            "campaign": None,
         }
     ]
     assert contacts.loc[0, "recorded_at"] < pd.Timestamp(NEXT)

@@ -24,7 +24,7 @@ import yaml
 
 from churn.errors import ConfigurationError
 from churn.features.labels import Definition
-from churn.io import bundle, lock, spool, tracking
+from churn.io import bundle, lock, spool, store, tracking
 from churn.settings import (
     BacktestSettings,
     EngineSettings,
@@ -54,7 +54,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("empty")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tracking._upgrade(store_of(place))
+        store._upgrade(store_of(place))
     return place / "mlflow" / "mlflow.db"
 
 
@@ -76,8 +76,8 @@ def place(tables: Path, tmp_path: Path) -> Path:
     return place
 
 
-def store_of(place: Path) -> tracking.Store:
-    return tracking.store(place, experiment="churn")
+def store_of(place: Path) -> store.Store:
+    return store.at(place, experiment="churn")
 
 
 def client_of(place: Path) -> Any:
@@ -272,7 +272,7 @@ def test_an_alias_that_could_not_be_moved_is_moved_later(place: Path) -> None:
     promote.run(settings(place))
     train.run(settings(place, logistic_c=0.01))
     challenger = bundle.pointer(place, "challenger")
-    down = tracking.store(place, experiment="churn", uri=NOBODY)
+    down = store.at(place, experiment="churn", uri=NOBODY)
     number = challenger["mlflow_model_version"]
     tracking.promote(down, to_champion=number, to_previous="1")
     assert waiting(place) == ["00001-promote"]
@@ -283,7 +283,7 @@ def test_an_alias_that_could_not_be_moved_is_moved_later(place: Path) -> None:
 
 def test_a_run_waits_whatever_words_it_is_called_by(empty: Path) -> None:
     """A name says what was changed: paths, brackets, a line's end."""
-    where = tracking.store(empty, experiment="churn", uri=NOBODY)
+    where = store.at(empty, experiment="churn", uri=NOBODY)
     name = tracking.run_name("backtest", None, ["features.more=[my/own.yaml]", "train.model=a\nb"])
     told = {"parameters": {}, "figures": {"roc_auc": 0.7}, "description": "", "files": {}}
     assert tracking.note(where, name=name, **told) is None
@@ -296,7 +296,7 @@ def test_a_run_waits_whatever_words_it_is_called_by(empty: Path) -> None:
 def test_what_is_not_taken_does_not_hold_up_the_rest(
     empty: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    where = tracking.store(empty, experiment="churn", uri=NOBODY)
+    where = store.at(empty, experiment="churn", uri=NOBODY)
     tracking.promote(where, to_champion="99", to_previous=None)  # a version that nobody registered
     tracking.note(where, name="backtest", parameters={}, figures={}, description="", files={})
     with caplog.at_level(logging.WARNING, logger="churn"):

@@ -116,7 +116,7 @@ def _messages(vocabulary: Vocabulary) -> str:
             SELECT s.snapshot, t.customer_id, DATE_DIFF('day', t.day, s.snapshot) AS age_days,
                    t.text, CAST(SUM(t.n) AS BIGINT) AS n
             FROM texts AS t JOIN snapshot AS s
-            ON t.day < s.snapshot AND t.day >= s.first_day AND t.known_on <= s.snapshot
+            ON t.day < s.snapshot AND t.day >= s.first_day AND t.known_on <= s.known_on
             GROUP BY s.snapshot, t.customer_id, t.day, t.text
         ) AS m JOIN text_weights AS w ON w.text = m.text
     """
@@ -128,7 +128,7 @@ _THINGS = """
            MIN(DATE_DIFF('day', t.day, s.snapshot)) AS age_days,
            MAX(DATE_DIFF('day', t.day, s.snapshot)) AS first_age_days
     FROM items AS t JOIN snapshot AS s
-    ON t.day < s.snapshot AND t.day >= s.first_day AND t.known_on <= s.snapshot
+    ON t.day < s.snapshot AND t.day >= s.first_day AND t.known_on <= s.known_on
     GROUP BY s.snapshot, t.customer_id, t.item
 """
 

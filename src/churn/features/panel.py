@@ -169,15 +169,16 @@ def _snapshots(plan: Plan) -> str:
             horizon_days=plan.definition.horizon_days,
         )
         first = snapshot - timedelta(days=plan.lookback_days)
-        cut = plan.arrival.cut(snapshot).isoformat(sep=" ")
+        known_on = plan.known_on or snapshot
+        cut = plan.arrival.cut(known_on).isoformat(sep=" ")
         rows.append(
-            f"({_date(snapshot)}, {_date(first)}, CAST('{cut}' AS TIMESTAMP), "
+            f"({_date(snapshot)}, {_date(known_on)}, {_date(first)}, CAST('{cut}' AS TIMESTAMP), "
             f"{_date(window.first)}, {_date(window.before)}, {int(mature)}, "
             f"{snapshot.timetuple().tm_yday}, {_date(plan.labels_known_on)}, "
             f"{max(0, (plan.labels_known_on - window.first).days)})"
         )
     columns = (
-        "snapshot, first_day, known_before, label_first, label_before, is_mature, day_of_year, "
+        "snapshot, known_on, first_day, known_before, label_first, label_before, is_mature, day_of_year, "
         "labels_before, known_days"
     )
     return f"SELECT {columns} FROM (VALUES {', '.join(rows)}) AS s({columns})"
@@ -240,7 +241,7 @@ def _first_events(plan: Plan) -> str:
             SELECT customer_id, MIN(day) AS day, MIN(first_known_on) AS first_known_on FROM daily
             WHERE DATE_DIFF('day', day, first_known_on) <= 1 GROUP BY customer_id
             {late if plan.has_late else ""}
-        ) AS o JOIN snapshot AS s ON o.day < s.snapshot AND o.first_known_on <= s.snapshot
+        ) AS o JOIN snapshot AS s ON o.day < s.snapshot AND o.first_known_on <= s.known_on
         GROUP BY s.snapshot, o.customer_id
     """
 

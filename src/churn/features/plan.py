@@ -17,6 +17,7 @@ class Plan:
 
     `snapshots` oldest first; labels as known at `labels_known_on`; `all_places` is every event type
     of the roll-up with its column. Without `has_late`, every row was known the day after it happened.
+    Features are as known at their own snapshot, or all of them at `known_on`.
     """
 
     snapshots: Sequence[date]
@@ -29,6 +30,7 @@ class Plan:
     arrival: Arrival
     has_customer_versions: bool = False
     has_late: bool = True
+    known_on: date | None = None
 
     @property
     def first_day(self) -> date:

@@ -16,6 +16,7 @@ from churn.io.engine import Engine, opened, resources
 from churn.io.workspace import Workspace, weigh
 from churn.learning import backtest, models, reach
 from churn.learning.backtest import Origin
+from churn.retention import listing, ranking
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
@@ -119,8 +120,10 @@ def with_attributes(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 
 def _with_attributes(test: pd.DataFrame, settings: Settings, at: date) -> pd.DataFrame:
-    """`test` with the customer's segment and the attributes to audit, as known at the origin."""
+    """`test` with the customer's segment, the attributes to audit and the value, as known then."""
     people = Workspace(settings.place, settings.arrival(at)).people(at)
     wanted = list(dict.fromkeys(["segment", *settings.backtest.audit]))
     shown = [name for name in wanted if name in people and people[name].notna().any()]
-    return test.assign(**{f"by_{n}": test["customer_id"].map(people[n]) for n in shown})
+    groups = {f"by_{n}": test["customer_id"].map(people[n]) for n in shown}
+    value = listing.value_month(test, lookback_days=ranking.LOOKBACK_DAYS)
+    return test.assign(**groups, value_month=value)

@@ -47,7 +47,13 @@ def rows(engine: Engine, plan: Plan) -> pa.Table:
     """The panel of `plan`, in its order."""
     if engine.is_distributed:
         return engine.table(panel.statement(plan))
-    return pa.concat_tables([engine.table(statement) for statement in _statements(engine, plan)])
+    return pa.concat_tables(list(pieces(engine, plan)))
+
+
+def pieces(engine: Engine, plan: Plan) -> Iterator[pa.Table]:
+    """The panel of `plan`, a range of customers at a time, on an engine of this process."""
+    for statement in _statements(engine, plan):
+        yield engine.table(statement)
 
 
 def _statements(engine: Engine, plan: Plan) -> Iterator[exp.Expr]:
@@ -73,7 +79,7 @@ def _know_peers(engine: Engine, plan: Plan, bounds: Sequence[Bound]) -> None:
     engine.materialise("known_peers", panel.means_of_peers(plan))
 
 
-def _ranges(engine: Engine, plan: Plan, apart: Apart, bounds: Sequence[Bound]) -> Iterator[Bound]:
+def _ranges(engine: Engine, plan: Plan, apart: Apart, bounds: Sequence[Bound]) -> Iterator[None]:
     """One range of customers after the other, with what `ranges.of_range` and spans read bound."""
     made = _Spans(engine, plan, apart, of_range=len(bounds) > 1)
     for first, before in bounds:
@@ -82,7 +88,7 @@ def _ranges(engine: Engine, plan: Plan, apart: Apart, bounds: Sequence[Bound]) -
                 rows = ranges.of_customers(table, first=first, before=before)
                 engine.view(ranges.in_range(table), rows)
         engine.bind("spans", made.table())
-        yield first, before
+        yield
 
 
 def _bounds(engine: Engine, plan: Plan, *, n_columns: int) -> list[Bound]:

@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from churn.errors import InputError
-from churn.io import bundle, page, tables
+from churn.io import bundle, earlier, page, tables
 from churn.io.workspace import SIDES, USAGE, Workspace
+from churn.retention.policy import Policy
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
@@ -86,8 +87,10 @@ def _manifest(
     usage = workspace.usage_facts()
     n_scored = pq.ParquetFile(folder / "scores.parquet").metadata.num_rows
     n_not = len(tables.read(workspace.folder("not_scored"), made_by="score", part=part))
+    before = earlier.latest(settings.place, as_of)
     return {
         "as_of": part,
+        "previous": before and {"revision": before.revision, "manifest_sha256": before.sha256},
         "files": {path.name: _described(path) for path in sorted(folder.iterdir())},
         "inputs": {
             "deliveries": usage["deliveries"],
@@ -124,8 +127,13 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "seed": settings.seed,
         "source": source,
         "explain": asdict(settings.explain),
-        "retain": asdict(settings.retain),
+        "retain": {**asdict(settings.retain), **_counted(settings.retain)},
     }
+
+
+def _counted(policy: Policy) -> dict[str, int]:
+    """How many customers and owners a policy names: their ids have no place in a manifest."""
+    return {name: len(getattr(policy, name)) for name in ("always", "do_not_contact", "capacities")}
 
 
 def _described(path: Path) -> dict[str, Any]:

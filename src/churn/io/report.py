@@ -27,6 +27,8 @@ def markdown(summary: Mapping[str, Any], *, churn: Definition, as_of: date) -> s
         "## By origin: average precision\n\n" + "\n".join(_by_origin(summary)),
         "## Lists\n\n" + "\n".join(model_card.lists(summary["turnover"], summary["lead_time"])),
     ]
+    if summary.get("policies"):
+        parts.append("## What to order a list by\n\n" + "\n".join(_policies(summary)))
     if summary["groups"]:
         parts.append("## By group\n\n" + "\n".join(model_card.groups(summary["groups"])))
     for name, verdicts in summary["gate"].items():
@@ -62,3 +64,23 @@ def _by_origin(summary: Mapping[str, Any]) -> list[str]:
         rows.append([TITLES.get(name, name), *cells])
     learnt = ["rows to learn from", *(f"{one['n_rows']:,}" for one in origins), ""]
     return model_card.aligned([*rows, learnt])
+
+
+def _policies(summary: Mapping[str, Any]) -> list[str]:
+    """Value and customers that a list by each policy would have saved, per list."""
+    heads = ["order by", "listed", "of them left", "worth a year", "customers saved", "value saved"]
+    rows = [
+        [
+            one["policy"].replace("_", " × "),
+            f"{one['n_listed']:,.0f}",
+            f"{one['n_left']:,.1f}",
+            f"{one['value_left']:,.0f}",
+            f"{one['customers_saved']:,.1f}",
+            f"{one['value_saved']:,.0f}",
+        ]
+        for one in summary["policies"]
+    ]
+    said = (
+        "Means per list, if a contact keeps the share `retain.save_rate` of those who would leave."
+    )
+    return [said, "", *model_card.aligned([heads, *rows])]

@@ -16,6 +16,7 @@ import pandas as pd
 
 from churn.errors import ConfigurationError, nearest
 from churn.io import bundle, tables
+from churn.io.tracking import flat
 from churn.learning import comparison, trial
 from churn.learning.backtest import MODEL, Backtest
 from churn.settings import Settings
@@ -75,7 +76,7 @@ def keep(
 def asked(settings: Settings) -> dict[str, Any]:
     """Configuration key → value, as far as it decides a run."""
     content = asdict(settings)
-    flat = {name: v for group in ASKED for name, v in _flat({group: content[group]}).items()}
+    flat = {name: v for group in ASKED for name, v in flat({group: content[group]}).items()}
     return {name: value for name, value in flat.items() if name not in ELSEWHERE}
 
 
@@ -230,11 +231,3 @@ def _in_words(run: Run) -> str:
 def _key(settings: Settings, configuration: Mapping[str, Any]) -> str:
     data = tables.fingerprint(settings.place / "daily", made_by="rollup")
     return hashlib.sha256(f"{bundle.canonical(configuration)}{data}".encode()).hexdigest()[:12]
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat

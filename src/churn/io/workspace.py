@@ -13,7 +13,6 @@ from churn.features import beside, tastes, topics
 from churn.features.definitions import Vocabulary
 from churn.io import tables
 from churn.io.engine import Engine, Relation
-from churn.retention import listing, ranking
 from churn.timeline import Arrival
 
 USAGE = ("daily", "late", "texts", "items")
@@ -64,6 +63,11 @@ class Workspace:
 
     def contract_terms(self, as_of: date) -> pd.DataFrame:
         """The newest subscription of each customer in force and known at `as_of`, by customer_id."""
+        return _newest(self.contract_versions(as_of), _TERM_ORDER)
+
+    def contract_versions(self, as_of: date) -> pd.DataFrame:
+        """Every version of a subscription that was in force and known by `as_of`; `effective` is the
+        moment from which it held."""
         rows = tables.read(self.folder("subscriptions"), made_by="rollup")
         day = pd.Timestamp(as_of)
         start, term = pd.to_datetime(rows["start_date"]), pd.to_datetime(rows["term_start"])
@@ -71,36 +75,30 @@ class Workspace:
         in_force = (start < day) & ~(term > day) & ~(rows["valid_from"] >= day)
         known = ~(rows["loaded_at"] >= self.arrival.cut(as_of))
         seen = rows.assign(effective=effective)[in_force & known]
-        return _newest(
-            seen, ["start_date", "effective", "loaded_at", "term_end", "plan", "price_month"]
-        )
+        return seen.sort_values(["customer_id", *_TERM_ORDER], na_position="first", kind="stable")
 
-    def last_contacts(self, as_of: date) -> dict[str, date]:
-        """The date of the last contact before `as_of` by customer, as known then."""
+    def contacts(self, as_of: date, *, of_campaigns: bool = True) -> pd.DataFrame:
+        """The contacts before `as_of`, as known then; without those `of_campaigns` only what a person
+        did: a mailing is no talk."""
         rows = tables.read(self.folder("contacts"), made_by="rollup")
         recorded = rows["recorded_at"].fillna(rows["contacted_at"])
         known = (rows["contacted_at"] < pd.Timestamp(as_of)) & (recorded < self.arrival.cut(as_of))
-        latest = rows[known].groupby("customer_id")["contacted_at"].max()
+        return rows[known] if of_campaigns else rows[known & rows["campaign"].isna()]
+
+    def last_contacts(self, as_of: date, *, of_campaigns: bool = True) -> dict[str, date]:
+        """The date of the last of `contacts` by customer."""
+        rows = self.contacts(as_of, of_campaigns=of_campaigns)
+        latest = rows.groupby("customer_id")["contacted_at"].max()
         return {str(customer): moment.date() for customer, moment in latest.items()}
 
-    def ranked(self, as_of: date, *, policy: ranking.Policy) -> pd.DataFrame:
-        """Every customer scored at `as_of` in the order of the list (see `ranking.ranked`)."""
-        part = as_of.isoformat()
-        scores = tables.read(self.folder("scores"), made_by="score", part=part)
-        features = tables.read(self.folder("scored"), made_by="score", part=part)
-        people, terms = self.people(as_of), self.contract_terms(as_of)
-        facts = pd.DataFrame(
-            {
-                "customer_id": features["customer_id"],
-                "tenure_days": features.get("tenure_days"),
-                "value_month": listing.value_month(features, lookback_days=ranking.LOOKBACK_DAYS),
-            }
-        )
-        rows = scores.drop(columns=["rank"]).merge(facts, on="customer_id", validate="one_to_one")
-        rows["owner"] = rows["customer_id"].map(people["owner"])
-        rows["customer_name"] = rows["customer_id"].map(people["customer_name"])
-        rows["currency"] = rows["customer_id"].map(terms["currency"])
-        return ranking.ranked(rows, policy=policy)
+    def dates(self, as_of: date) -> pd.DataFrame:
+        """What the world outside had on days before `as_of`, as known then."""
+        rows = tables.read(self.folder("dates"), made_by="rollup")
+        known = ~(rows["loaded_at"] >= self.arrival.cut(as_of))
+        return rows[known & (pd.to_datetime(rows["date"]) < pd.Timestamp(as_of))]
+
+
+_TERM_ORDER = ["start_date", "effective", "loaded_at", "term_end", "plan", "price_month"]
 
 
 def weigh(engine: Engine, vocabulary: Vocabulary) -> None:

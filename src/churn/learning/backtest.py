@@ -291,6 +291,8 @@ def _note(origin: Origin) -> Judged:
 
 
 def _rows(origin: Origin) -> pd.DataFrame:
-    named = [name for name in origin.test.columns if name.startswith("by_")]
+    named = [
+        name for name in origin.test.columns if name.startswith("by_") or name == "value_month"
+    ]
     kept = origin.test[["snapshot", "customer_id", "label", *named]]
     return kept.assign(origin=origin.at)

@@ -10,9 +10,6 @@ from churn.errors import InputError
 
 KEY = ["as_of", "list_id", "customer_id"]
 
-CAMPAIGN = "retention list"
-"""What a contact is called that came of one of our lists."""
-
 N_TOLD = 10
 """How many faults a refusal names."""
 
@@ -67,7 +64,8 @@ def as_contacts(outcomes: pd.DataFrame) -> pd.DataFrame:
 
     CS records on which list a customer stood, not the hour of the call: `contacted_at` is 00:00 of
     the list's date, so that its own snapshot does not know the contact and the next one does.
-    `recorded_at` lies just before the snapshot at which it was imported, which therefore knows it.
+    `recorded_at` lies just before the snapshot at which it was imported, which therefore knows it. They
+    belong to no campaign: a person called.
     """
     said = outcomes[outcomes["contacted"].eq(True)].drop_duplicates(["customer_id", "as_of"])
     contacts = pd.DataFrame(
@@ -78,7 +76,7 @@ def as_contacts(outcomes: pd.DataFrame) -> pd.DataFrame:
             - pd.Timedelta(seconds=1),
             "channel": None,
             "result": said["outcome"].astype(object),
-            "campaign": CAMPAIGN,
+            "campaign": None,
             "propensity": float("nan"),
         }
     )

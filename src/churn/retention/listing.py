@@ -1,7 +1,7 @@
 """Ranking, reasons and earlier lists → the rows of the retention list."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 import pandas as pd
@@ -33,7 +33,7 @@ def rows(
     reasons: pd.DataFrame,
     *,
     as_of: date,
-    earlier: Sequence[pd.DataFrame],
+    episodes: pd.DataFrame,
     previous_risk: Mapping[str, float],
     last_contact: Mapping[str, date],
     plays: Mapping[str, str],
@@ -42,12 +42,9 @@ def rows(
     """The list of one `as_of`, one row per listed customer, columns as in the contract.
 
     `listed`: the listed rows of `ranking.ranked` with `customer_name`, `currency`, `tenure_days`,
-    `act_before` and `model_version`; `reasons`: rows of `reasons/`; `earlier`: earlier lists, oldest first.
+    `act_before` and `model_version`; `reasons`: rows of `reasons/`; `episodes` from `episodes`.
     """
-    frame = listed.copy()
-    episode = [_episode(customer, earlier) for customer in frame["customer_id"]]
-    frame["status"] = [status for status, _ in episode]
-    frame["weeks_on_list"] = [weeks for _, weeks in episode]
+    frame = listed.join(episodes, on="customer_id")
     frame["risk_change"] = frame["risk"] - frame["customer_id"].map(previous_risk).astype(float)
     frame["last_contact"] = frame["customer_id"].map(last_contact)
     frame["confidence"] = pd.cut(
@@ -64,17 +61,30 @@ def rows(
     return frame.sort_values("rank", ignore_index=True)[list(LIST_COLUMNS)]
 
 
-def _episode(customer: str, earlier: Sequence[pd.DataFrame]) -> tuple[str, int]:
-    """Status against the lists before, and for how many lists in a row the customer stands there."""
-    weeks = 0
-    for past in reversed(earlier):
-        if customer not in set(past["customer_id"]):
-            break
-        weeks += 1
-    if weeks:
-        return "still", weeks + 1
-    known = any(customer in set(past["customer_id"]) for past in earlier)
-    return ("back" if known else "new"), 1
+def episodes(
+    customers: Sequence[str],
+    before: pd.DataFrame | None,
+    *,
+    weeks_since: int,
+    ever: Collection[str],
+) -> pd.DataFrame:
+    """`status` (new, still, back) and `weeks_on_list` by customer.
+
+    `before` is the last list (`customer_id`, `weeks_on_list`), `weeks_since` how many weeks ago it
+    was, `ever` who stood on any list before.
+    """
+    on = (
+        {}
+        if before is None
+        else dict(zip(before["customer_id"], before["weeks_on_list"], strict=True))
+    )
+    told = [
+        ("still", int(on[one]) + weeks_since)
+        if one in on
+        else ("back" if one in ever else "new", 1)
+        for one in customers
+    ]
+    return pd.DataFrame(told, columns=["status", "weeks_on_list"], index=pd.Index(customers))
 
 
 def _spoken(reasons: pd.DataFrame, nothing: str, plays: Mapping[str, str]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ class Policy:
     customers who would have left and stay, `contact_cost` the cost of one contact in the currency of
     the value. Where there are owners each has room for `capacity_per_owner` (`capacities` for some
     of them), else the list holds `capacity_share` of the active, at least `capacity_min`. A value
-    above the quantile `value_cap` of all values counts as that much.
+    beyond `value_cap` times the 99th percentile of all values counts as that much.
 
     The order uses the mean of the scores at `as_of` and every seven days before, `smooth_weeks` in
     all; who is listed stays until the place exceeds `leave_at` times the room. After a contact a
@@ -43,7 +43,7 @@ class Policy:
     capacities: dict[str, int] = field(default_factory=dict)
     capacity_share: float = 0.02
     capacity_min: int = 10
-    value_cap: float = 0.999
+    value_cap: float = 10.0
     smooth_weeks: int = 3
     leave_at: float = 1.5
     cool_down_days: int = 28
@@ -80,7 +80,7 @@ RANGES = {
     "capacity_per_owner": (0, 1e9),
     "capacity_share": (0, 1),
     "capacity_min": (0, 1e9),
-    "value_cap": (0.5, 1),
+    "value_cap": (1, 1e6),
     "smooth_weeks": (1, 13),
     "leave_at": (1, 10),
     "cool_down_days": (0, 3650),

@@ -1,9 +1,14 @@
 """Whom to contact, in which order: expected value within what the team has time for."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import date
+
 import numpy as np
 import pandas as pd
 
 from churn.errors import HeldBackError
+from churn.retention import holdout
 from churn.retention.policy import Policy
 
 LOOKBACK_DAYS = 182
@@ -12,28 +17,72 @@ LOOKBACK_DAYS = 182
 EVERYBODY = "all"
 """The owner of customers who have none."""
 
+LEAVING, UNJUDGED, RESTING = "leaving", "unjudged", "resting"
+"""Why a customer cannot be listed now: notice was given, too new, or contacted or asked not to be."""
 
-def ranked(customers: pd.DataFrame, *, policy: Policy) -> pd.DataFrame:
-    """Every scored customer in the order of the list, `is_listed` where there is room.
 
-    `customers`: one row per customer with `customer_id`, `risk` (probability in the horizon),
-    `risk_8w`, `owner` (or null) and `value_month` (currency a month, or null). Adds `at_stake` =
-    risk_8w × value_month × 12, `priority` = at_stake × save_rate - contact_cost (in the currency of
-    the value; null without a value), `times_average` and `rank` (1 = first, over the whole list).
-    Where no value is known at all the order is by risk. Ties by `customer_id`.
+def valued(customers: pd.DataFrame, *, policy: Policy) -> pd.DataFrame:
+    """`customers` with what a contact is worth: one row each, order kept.
+
+    Needs `risk`, `risk_8w` (probabilities), `owner` (or null), `value_month` (currency a month, or
+    null), and where the order is smoothed `mean_risk` and `mean_risk_8w`. Adds `value_counted` (a
+    value beyond `policy.value_cap` times the 99th percentile counts as that much), `at_stake` =
+    risk_8w × value_counted × 12, `priority` = at_stake × save_rate - contact_cost, `times_average`,
+    and `order`, what the list is cut by: the policy's figure from the mean risks.
     """
     rows = customers.assign(owner=customers["owner"].fillna(EVERYBODY))
-    rows["at_stake"] = rows["risk_8w"] * rows["value_month"] * 12
+    rows["value_counted"] = _counted(rows["value_month"], policy)
+    rows["at_stake"] = rows["risk_8w"] * rows["value_counted"] * 12
     rows["priority"] = rows["at_stake"] * policy.save_rate - policy.contact_cost
     average = rows["risk"].mean()
     rows["times_average"] = rows["risk"] / average if average > 0 else np.nan
-    by = ["risk"] if not value_is_known(rows) else ["priority", "risk"]
-    rows = rows.sort_values(
-        [*by, "customer_id"], ascending=[*[False] * len(by), True], na_position="last"
-    ).reset_index(drop=True)
-    rows["is_listed"] = _has_room(rows, policy)
-    rows["rank"] = np.where(rows["is_listed"], rows["is_listed"].cumsum(), 0)
+    rows["order"] = _order(rows, policy)
     return rows
+
+
+def value_is_known(rows: pd.DataFrame) -> bool:
+    """Whether any customer has a value to rank by."""
+    return bool(rows["value_month"].notna().any() and (rows["value_month"].fillna(0) != 0).any())
+
+
+def ranked(
+    customers: pd.DataFrame,
+    *,
+    policy: Policy,
+    as_of: date,
+    key: str | None = None,
+    before: Collection[str] = (),
+    assigned: Mapping[str, tuple[str, float, bool]] | None = None,
+) -> pd.DataFrame:
+    """Every scored customer, the best first: who qualifies, in which arm, and who is listed.
+
+    `customers` as in `valued`, with `state` ("" or why not now). Those qualify who come first by
+    `order` within the room of their owner (by `customer_id` where equal), and those of `before` (who
+    qualified last time) while their place is within `policy.leave_at` times as many: so a small move
+    changes no list. `key` draws the hold-out (see `holdout.arms`); `assigned` as there. `rank` goes
+    by today's `priority` among the listed, so that the figures beside a name explain its place.
+    """
+    if key is None:
+        policy = replace(policy, holdout=0.0, pilot=0.0)
+    rows = valued(customers, policy=policy)
+    if "state" not in rows:
+        rows["state"] = ""
+    rows = rows.sort_values(
+        ["order", "risk", "customer_id"], ascending=[False, False, True], na_position="last"
+    ).reset_index(drop=True)
+    chosen = _qualifying(rows, policy, before)
+    drawn = holdout.arms(
+        chosen, policy=policy, block=holdout.block_of(as_of), key=key, assigned=assigned or {}
+    )
+    rows["qualifies"] = rows.index.isin(chosen.index)
+    rows = rows.join(drawn)
+    rows["is_listed"] = rows["qualifies"] & (rows["arm"] != holdout.HOLDOUT)
+    shown = rows["priority"] if _by_value(rows, policy) else rows["order"]
+    place = shown.where(rows["is_listed"]).rank(method="first", ascending=False)
+    rows["rank"] = place.fillna(0).astype(int)
+    return rows.sort_values(
+        ["is_listed", "rank"], ascending=[False, True], kind="stable", ignore_index=True
+    )
 
 
 def listed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -48,19 +97,64 @@ def listed(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["is_listed"]]
 
 
-def value_is_known(rows: pd.DataFrame) -> bool:
-    """Whether any customer has a value to rank by."""
-    return bool(rows["value_month"].notna().any() and (rows["value_month"].fillna(0) != 0).any())
+def room_of(owners: pd.Series, policy: Policy) -> dict[str, int]:
+    """How many contacts each owner has time for; `owners` has one entry per scored customer."""
+    names = [str(name) for name in owners.unique()]
+    if names == [EVERYBODY]:
+        return {EVERYBODY: max(policy.capacity_min, round(policy.capacity_share * len(owners)))}
+    return {name: policy.capacities.get(name, policy.capacity_per_owner) for name in names}
 
 
-def _has_room(rows: pd.DataFrame, policy: Policy) -> pd.Series:
-    """Who fits into the time of the team; with a value, only contacts that are worth their cost."""
-    place = rows.groupby("owner").cumcount()
-    if (rows["owner"] == EVERYBODY).all():
-        room = max(policy.capacity_min, round(policy.capacity_share * len(rows)))
-    else:
-        room = policy.capacity_per_owner
-    is_worth_it = (
-        rows["priority"].gt(0) if value_is_known(rows) else pd.Series(True, index=rows.index)
-    )
-    return place.lt(room) & is_worth_it
+def _counted(value: pd.Series, policy: Policy) -> pd.Series:
+    """Values with the impossible ones cut: one typo must not lead every list."""
+    known = value.dropna()
+    if known.empty:
+        return value
+    return value.clip(upper=policy.value_cap * float(known.quantile(0.99)))
+
+
+def _by_value(rows: pd.DataFrame, policy: Policy) -> bool:
+    return policy.policy == "risk_value" and value_is_known(rows)
+
+
+def _order(rows: pd.DataFrame, policy: Policy) -> pd.Series:
+    risk, risk_8w = rows.get("mean_risk", rows["risk"]), rows.get("mean_risk_8w", rows["risk_8w"])
+    if policy.policy == "risk" or not value_is_known(rows):
+        return risk
+    value = rows["value_counted"]
+    if policy.policy == "value":
+        return value
+    if policy.policy == "risk_value":
+        return risk_8w * value * 12 * policy.save_rate - policy.contact_cost
+    if "effect" not in rows:
+        raise HeldBackError(
+            "retain.policy=risk_value_effect needs a model of what a contact changes",
+            got="no such model that has shown its worth on the hold-out",
+            expected="one that `churn impact` has accepted",
+            next_step="choose retain.policy=risk_value",
+        )
+    return rows["effect"] * value * 12 - policy.contact_cost
+
+
+def _qualifying(rows: pd.DataFrame, policy: Policy, before: Collection[str]) -> pd.DataFrame:
+    """The rows that qualify, owner by owner: customer_id, in_window. `rows` in order."""
+    is_open = rows["state"].eq("")
+    if value_is_known(rows) and policy.policy != "risk":
+        is_open &= rows["order"] > 0
+    found = rows.loc[is_open, ["customer_id", "owner"]]
+    place = found.groupby("owner").cumcount()
+    sizes = {
+        name: holdout.n_qualifying(n, policy) for name, n in room_of(rows["owner"], policy).items()
+    }
+    n_sure = _each(found["owner"], {name: sure for name, (sure, _) in sizes.items()})
+    n_all = _each(found["owner"], {name: sum(both) for name, both in sizes.items()})
+    stays = found["customer_id"].isin(set(before)) & (place + 1 <= policy.leave_at * n_all)
+    turn = found.assign(goes=~stays, place=place).sort_values(["owner", "goes", "place"])
+    chosen = turn[turn.groupby("owner").cumcount() < n_all.loc[turn.index]].sort_index()
+    seat = chosen.groupby("owner").cumcount()
+    return chosen[["customer_id"]].assign(in_window=seat >= n_sure.loc[chosen.index])
+
+
+def _each(owners: pd.Series, number: Mapping[str, int]) -> pd.Series:
+    """The number of each row's owner; whole also where there are no rows."""
+    return owners.map(number).astype("int64")

@@ -10,10 +10,12 @@ import pandas as pd
 import yaml
 
 from churn.errors import HeldBackError
-from churn.io import bundle, guests, origins, recipes, report, runs, tables, tracking
+from churn.io import bundle, guests, origins, recipes, report, runs, store, tables, tracking
 from churn.io.engine import opened, resources
+from churn.io.store import Store
 from churn.io.workspace import Workspace
 from churn.learning import backtest, trial
+from churn.retention import policies
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
@@ -25,14 +27,11 @@ def run(settings: Settings) -> None:
     Raises `HeldBackError` when the log is too short for a single origin.
     """
     usage = Workspace(settings.place).usage_facts()
-    where = tracking.store(
-        settings.place, experiment=settings.train.experiment, uri=settings.train.tracking_uri
-    )
-    with tracking.begun(where, name=_run_name(settings)) as store:
-        _backtest(settings, usage, store)
+    with tracking.begun(store.of(settings), name=_run_name(settings)) as where:
+        _backtest(settings, usage, where)
 
 
-def _backtest(settings: Settings, usage: Mapping[str, Any], store: tracking.Store) -> None:
+def _backtest(settings: Settings, usage: Mapping[str, Any], where: Store) -> None:
     workspace = Workspace(settings.place)
     as_of = settings.as_of_or_last(usage)
     left: list[pd.DataFrame] = []
@@ -52,6 +51,12 @@ def _backtest(settings: Settings, usage: Mapping[str, Any], store: tracking.Stor
     summary = trial.summary(
         found, pd.concat(left), draws=given.draws, seed=settings.seed, min_churned=given.min_churned
     )
+    summary["policies"] = policies.compared(
+        found.rows.assign(risk=found.risk),
+        policy=settings.retain,
+        list_share=settings.train.list_share,
+        horizon_days=settings.churn.horizon_days,
+    )
     text = report.markdown(summary, churn=settings.churn, as_of=as_of)
     folder = workspace.folder("backtest")
     tables.write(folder, {"predictions": trial.predictions(found)})
@@ -60,7 +65,7 @@ def _backtest(settings: Settings, usage: Mapping[str, Any], store: tracking.Stor
     for line in text.splitlines():
         if line:
             log.info("%s", line)
-    run_id = _track(settings, store, summary, text)
+    run_id = _track(settings, where, summary, text)
     key = runs.keep(settings, found, kind="backtest", run_id=run_id)
     log.info("kept for `churn compare` as %s", settings.name or key)
 
@@ -79,11 +84,9 @@ def _too_short(settings: Settings, as_of: date, usage: Mapping[str, Any]) -> Hel
     )
 
 
-def _track(
-    settings: Settings, store: tracking.Store, summary: Mapping[str, Any], text: str
-) -> str | None:
+def _track(settings: Settings, where: Store, summary: Mapping[str, Any], text: str) -> str | None:
     return tracking.note(
-        store,
+        where,
         name=_run_name(settings),
         parameters={
             "seed": settings.seed,

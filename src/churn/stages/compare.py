@@ -2,7 +2,7 @@
 
 import logging
 
-from churn.io import bundle, comparing, model_card, runs, tables, tracking
+from churn.io import bundle, comparing, model_card, runs, store, tables, tracking
 from churn.learning import comparison
 from churn.settings import Settings
 
@@ -37,9 +37,7 @@ def run(settings: Settings) -> None:
             log.info("%s", line)
     log.info("page: %s", folder / "compare.html")
     tracking.note(
-        tracking.store(
-            settings.place, experiment=settings.train.experiment, uri=settings.train.tracking_uri
-        ),
+        store.of(settings),
         name=f"compare: {' and '.join(found['won'])} against {found['first']}",
         parameters={"runs": " ".join(settings.compare.runs), "draws": settings.backtest.draws},
         figures={

@@ -10,7 +10,7 @@ import pyarrow as pa
 from churn import contracts
 from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Vocabulary
-from churn.io import bundle, tables
+from churn.io import bundle, roster, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
@@ -29,7 +29,7 @@ def run(settings: Settings) -> None:
     champion = bundle.load(settings.place, "champion")
     part = as_of.isoformat()
     features = tables.read(workspace.folder("scored"), made_by="score", part=part)
-    chosen = [settings.customer] if settings.customer else _listed(workspace, settings, as_of)
+    chosen = [settings.customer] if settings.customer else _listed(settings, as_of)
     facts = features.set_index("customer_id")
     _require_scored(chosen, facts)
     facts = facts.loc[chosen]
@@ -60,9 +60,8 @@ def run(settings: Settings) -> None:
     )
 
 
-def _listed(workspace: Workspace, settings: Settings, as_of: date) -> list[str]:
-    ranked = workspace.ranked(as_of, policy=settings.retain)
-    return ranking.listed(ranked)["customer_id"].tolist()
+def _listed(settings: Settings, as_of: date) -> list[str]:
+    return ranking.listed(roster.ranked(settings, as_of).rows)["customer_id"].tolist()
 
 
 def _by_family(champion: Bundle, facts: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from churn.errors import HeldBackError
-from churn.io import bundle, model_card, tracking
+from churn.io import bundle, model_card, store, tracking
 from churn.io.bundle import Bundle
 from churn.learning import gate
 from churn.learning.gate import Verdict
@@ -22,7 +22,7 @@ def run(settings: Settings) -> None:
     rule is put in charge of the list.
     """
     place = settings.place
-    tracking.settle(_store(settings))  # a training that waited gives its pointer MLflow's number
+    tracking.settle(store.of(settings))  # a training that waited gives its pointer MLflow's number
     if settings.promote.back:
         _back(settings)
         return
@@ -98,10 +98,5 @@ def _move(settings: Settings, new: dict[str, Any], old: dict[str, Any] | None) -
     if "mlflow_model_version" in new:
         before = (old or {}).get("mlflow_model_version")
         tracking.promote(
-            _store(settings), to_champion=new["mlflow_model_version"], to_previous=before
+            store.of(settings), to_champion=new["mlflow_model_version"], to_previous=before
         )
-
-
-def _store(settings: Settings) -> tracking.Store:
-    train = settings.train
-    return tracking.store(settings.place, experiment=train.experiment, uri=train.tracking_uri)

@@ -2,50 +2,51 @@
 
 import logging
 from datetime import date
-from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from churn.features.definitions import Vocabulary
 from churn.features.labels import Definition
-from churn.io import bundle, export, mail, page, sink, tables, wording
+from churn.io import (
+    beside_list,
+    bundle,
+    details,
+    earlier,
+    export,
+    mail,
+    moves,
+    page,
+    roster,
+    sink,
+    tables,
+    wording,
+)
 from churn.io.bundle import Described
 from churn.io.engine import opened, resources
-from churn.io.handout import Detail, Listing
+from churn.io.handout import Aside, Listing
+from churn.io.roster import Roster
 from churn.io.workspace import Workspace
-from churn.retention import listing, ranking
+from churn.retention import changes, listing, ranking
 from churn.settings import Settings, spoken
-from churn.usage import history
 
 log = logging.getLogger("churn")
 
 RULE_BASED = "Rule-based: no model has beaten it yet"
 
-ATTRIBUTES = ("segment", "plan")
-"""What the page can be filtered by, where the log has it."""
-
 
 def run(settings: Settings) -> None:
-    """Write part `as_of` of `retention/`, and the files that people open beside it."""
+    """Write part `as_of` of `retention/`, who qualified, and the files that people open beside it."""
     sink.require(settings.sink)
     as_of = settings.as_of_or_last(Workspace(settings.place).usage_facts())
     workspace = Workspace(settings.place, settings.arrival(as_of))
     champion = bundle.described(settings.place)
-    definition = Definition(**champion.spec["churn"])
-    ranked = workspace.ranked(as_of, policy=settings.retain)
-    rows, reasons = _rows(workspace, ranked, settings, definition, as_of)
+    found = roster.ranked(settings, as_of)
+    reasons = tables.read(workspace.folder("reasons"), made_by="explain", part=as_of.isoformat())
+    rows = _rows(workspace, found, reasons, settings, as_of)
     tables.write(workspace.folder("retention"), {as_of.isoformat(): rows}, keep=True)
-    made = Listing(
-        title=_title(champion, as_of),
-        as_of=as_of,
-        facts=_header(ranked, champion, definition),
-        notes=_notes(ranked),
-        rows=rows,
-        attributes=[name for name in ATTRIBUTES if name in _attributes(workspace, as_of)],
-        details=_details(workspace, rows, reasons, settings, as_of, use=_use(champion)),
-    )
+    roster.keep(settings, found, as_of)
+    about = details.About(workspace, as_of, found, reasons)
+    made = _listing(about, rows, settings, champion)
     folder = workspace.folder("retention") / as_of.isoformat()
     tables.write_bytes(folder / "retention_list.csv", export.csv_bytes(rows))
     tables.write_bytes(folder / "retention_list.xlsx", export.workbook_bytes(made))
@@ -57,29 +58,25 @@ def run(settings: Settings) -> None:
 
 
 def _rows(
-    workspace: Workspace,
-    ranked: pd.DataFrame,
-    settings: Settings,
-    definition: Definition,
-    as_of: date,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    part = as_of.isoformat()
-    reasons = tables.read(workspace.folder("reasons"), made_by="explain", part=part)
-    before = [name for name in _parts(workspace, "retention") if name < part]
-    scored = [name for name in _parts(workspace, "scores") if name < part]
+    workspace: Workspace, found: Roster, reasons: pd.DataFrame, settings: Settings, as_of: date
+) -> pd.DataFrame:
+    listed, before = ranking.listed(found.rows), found.previous
+    scored = [name for name in tables.names(workspace.folder("scores")) if name < as_of.isoformat()]
     past = (
         tables.read(workspace.folder("scores"), made_by="score", part=scored[-1])
         if scored
         else None
     )
-    rows = listing.rows(
-        ranking.listed(ranked),
+    return listing.rows(
+        listed,
         reasons,
         as_of=as_of,
-        earlier=[
-            tables.read(workspace.folder("retention"), made_by="retain", part=name)
-            for name in before
-        ],
+        episodes=listing.episodes(
+            listed["customer_id"].tolist(),
+            before.rows if before else None,
+            weeks_since=max(1, (as_of - before.as_of).days // 7) if before else 0,
+            ever=earlier.ever_listed(settings.place, as_of),
+        ),
         previous_risk={}
         if past is None
         else dict(zip(past["customer_id"], past["risk"], strict=True)),
@@ -87,19 +84,53 @@ def _rows(
         plays={family: one.play for family, one in settings.retain.plays.items()},
         nothing=spoken(settings).nothing,
     )
-    return rows, reasons
 
 
-def _parts(workspace: Workspace, name: str) -> list[str]:
-    folder = workspace.folder(name)
-    return list(tables.parts(folder, made_by=name)) if tables.exists(folder) else []
+def _listing(
+    about: details.About, rows: pd.DataFrame, settings: Settings, champion: Described
+) -> Listing:
+    workspace, found, as_of = about.workspace, about.roster, about.as_of
+    with opened(resources(settings.engine), workspace.usage()) as engine:
+        moved = moves.why_moved(settings, workspace, found, engine, as_of)
+        known = details.details(
+            about, engine, rows["customer_id"].tolist(), use=_use(champion), moved=moved
+        )
+    there = details.attributes(workspace, as_of)
+    return Listing(
+        title=_title(champion, as_of),
+        as_of=as_of,
+        facts=_header(found, champion, Definition(**champion.spec["churn"])),
+        notes=_notes(found),
+        rows=rows,
+        attributes=[name for name in details.ATTRIBUTES if name in there],
+        details=known,
+        leaving=_aside(found, ranking.LEAVING),
+        unjudged=_aside(found, ranking.UNJUDGED),
+        gone=_gone(found),
+    )
 
 
-def _header(ranked: pd.DataFrame, champion: Described, definition: Definition) -> dict[str, str]:
+def _aside(found: Roster, state: str) -> list[Aside]:
+    """Those who would matter and cannot be listed, the most valuable first."""
+    return beside_list.asides(
+        found.rows[found.rows["state"] == state].sort_values(
+            ["order", "customer_id"], ascending=[False, True]
+        )
+    )
+
+
+def _gone(found: Roster) -> list[Aside]:
+    if found.previous is None:
+        return []
+    listed = found.rows.loc[found.rows["is_listed"], "customer_id"]
+    return beside_list.asides(changes.gone(found.previous.rows, found.rows, set(listed)))
+
+
+def _header(found: Roster, champion: Described, definition: Definition) -> dict[str, str]:
     return {
-        "Customers scored": f"{len(ranked):,}",
+        "Customers scored": f"{len(found.rows):,}",
         "Churn means": f"a customer {definition.in_words()}",
-        "Usual risk": wording.percent(ranked["risk"].mean()),
+        "Usual risk": wording.percent(found.rows["risk"].mean()),
         "Model": f"rule {champion.spec['rule']}" if "rule" in champion.spec else champion.version,
     }
 
@@ -111,78 +142,28 @@ def _title(champion: Described, as_of: date) -> str:
     return f"Retention list, {wording.day(as_of)}"
 
 
-def _notes(ranked: pd.DataFrame) -> list[str]:
-    if not ranking.value_is_known(ranked):
-        return ["Value unknown: the order is by risk."]
-    if (ranked.loc[ranked["is_listed"], "times_average"] < 1).any():
-        return [
+def _notes(found: Roster) -> list[str]:
+    rows = found.rows
+    notes = []
+    if not ranking.value_is_known(rows):
+        notes.append("Value unknown: the order is by risk.")
+    elif (rows.loc[rows["is_listed"], "times_average"] < 1).any():
+        notes.append(
             "The order is by what is at stake in the next eight weeks: some customers stand here "
             "although their risk of leaving sooner is below average."
-        ]
-    return []
-
-
-def _attributes(workspace: Workspace, as_of: date) -> dict[str, pd.Series]:
-    """What a customer can be filtered by: segment, and the plan of the subscription."""
-    people, terms = workspace.people(as_of), workspace.contract_terms(as_of)
-    found = {"segment": people["segment"].dropna(), "plan": terms["plan"].dropna()}
-    return {name: values for name, values in found.items() if len(values)}
+        )
+    if not found.is_random:
+        notes.append(
+            f"Nobody is held out (no {roster.KEY_VARIABLE}), so what this list saves cannot be proved."
+        )
+    capped = rows["is_listed"] & rows["value_counted"].lt(rows["value_month"])
+    if capped.any():
+        most = wording.money(rows["value_counted"].max(), rows.loc[capped, "currency"].iloc[0])
+        notes.append(
+            f"A value beyond {most} a month counts as that much; the list shows what was logged."
+        )
+    return notes
 
 
 def _use(champion: Described) -> str:
     return Vocabulary(**champion.spec["panel"]["vocabulary"]).use
-
-
-def _details(
-    workspace: Workspace,
-    rows: pd.DataFrame,
-    reasons: pd.DataFrame,
-    settings: Settings,
-    as_of: date,
-    *,
-    use: str,
-) -> dict[str, Detail]:
-    customers = rows["customer_id"].tolist()
-    with opened(resources(settings.engine), workspace.usage()) as engine:
-        engine.bind("listed", pa.table({"customer_id": pa.array(customers, pa.string())}))
-        events = history.matrix(engine.table(history.days(as_of, use=use)).to_pandas(), customers)
-    activity, volume = history.by_week(np.minimum(events, 1)), history.by_week(events)
-    attributes, terms = _attributes(workspace, as_of), workspace.contract_terms(as_of)
-    spoken_by = dict(list(reasons.groupby("customer_id")))
-    return {
-        customer: Detail(
-            weeks=history.week_starts(as_of),
-            activity=activity[place].tolist(),
-            events=volume[place].tolist(),
-            reasons=_reasons(spoken_by.get(customer)),
-            contract=_contract(terms, customer, as_of),
-            attributes={
-                name: str(values[customer])
-                for name, values in attributes.items()
-                if customer in values
-            },
-        )
-        for place, customer in enumerate(customers)
-    }
-
-
-def _reasons(spoken_rows: pd.DataFrame | None) -> list[dict[str, Any]]:
-    if spoken_rows is None:
-        return []
-    kept = spoken_rows.sort_values("rank")[["family", "direction", "sentence", "contribution"]]
-    return [{str(name): value for name, value in row.items()} for row in kept.to_dict("records")]
-
-
-def _contract(terms: pd.DataFrame, customer: str, as_of: date) -> dict[str, str]:
-    """The contract in words; what is missing is left out."""
-    if customer not in terms.index:
-        return {}
-    term = terms.loc[customer]
-    facts = {
-        "Plan": wording.text(term["plan"]),
-        "Seats": "–" if pd.isna(term["seats"]) else f"{term['seats']:,.0f}",
-        "Price a month": wording.money(term["price_month"], term["currency"]),
-        "Customer since": wording.day(term["start_date"]),
-        "Current term ends": wording.day(term["term_end"]),
-    }
-    return {name: value for name, value in facts.items() if value not in ("–", "")}

@@ -2,7 +2,6 @@
 
 import logging
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,11 +9,11 @@ import pandas as pd
 from churn import contracts
 from churn.errors import HeldBackError, NotArrivedError
 from churn.features import panel
-from churn.io import bundle, panels, plans, scorer, sink, tables
+from churn.io import bundle, plans, rescoring, sink, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import Engine, opened, resources
+from churn.io.rescoring import Scored
 from churn.io.workspace import Workspace, weigh
-from churn.learning import models
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
@@ -24,7 +23,8 @@ MAX_SILENT_DAYS = 7
 
 
 def run(settings: Settings) -> None:
-    """Write `scores/` and `scored/` (the features behind them), one part per `as_of`."""
+    """Write `scores/`, `scored/` (the features behind them) and `rescored/` (what the same model says of
+    the weeks before), one part per `as_of`."""
     sink.require(settings.sink)
     workspace = Workspace(settings.place)
     usage = workspace.usage_facts()
@@ -34,7 +34,8 @@ def run(settings: Settings) -> None:
     with opened(resources(settings.engine), workspace.usage()) as engine:
         plan = plans.plan_of(champion, settings, as_of, usage)
         weigh(engine, plan.vocabulary)
-        risks = _kept(engine, champion, plan, workspace.folder("scored"), as_of)
+        found = _scored(engine, champion, plan, workspace, usage, settings)
+    risks = found.risks
     if not len(risks):
         raise HeldBackError(
             f"nobody is active at {as_of}",
@@ -45,6 +46,7 @@ def run(settings: Settings) -> None:
     facts = champion.spec["panel"]
     scores = _scores(champion, risks, as_of, str(facts["features_version"]))
     tables.write(workspace.folder("scores"), {as_of.isoformat(): scores}, keep=True)
+    tables.write(workspace.folder("rescored"), {as_of.isoformat(): found.before}, keep=True)
     nobody = pd.DataFrame({"as_of": [], "customer_id": [], "reason": []}, dtype="str")
     tables.write(workspace.folder("not_scored"), {as_of.isoformat(): nobody}, keep=True)
     log.info(
@@ -66,33 +68,33 @@ def _require_arrived(as_of: date, usage: dict[str, Any]) -> None:
         )
 
 
-def _kept(
-    engine: Engine, champion: Bundle, plan: panel.Plan, folder: Path, as_of: date
-) -> pd.DataFrame:
-    """customer_id and `models.risks` of everybody, with the features behind them kept as part `as_of`."""
-    if engine.is_distributed:
-        return _kept_by_workers(engine, champion, plan, folder, as_of)
-    features = panels.rows(engine, plan).to_pandas().drop(columns=list(panel.OUTCOMES))
-    if features.empty:
-        return features[["customer_id"]]
-    tables.write(folder, {as_of.isoformat(): features}, keep=True)
-    return models.risks(champion.model, features).assign(customer_id=features["customer_id"])
-
-
-def _kept_by_workers(
-    engine: Engine, champion: Bundle, plan: panel.Plan, folder: Path, as_of: date
-) -> pd.DataFrame:
-    """The same with the model brought to the rows: only the risks come here."""
+def _scored(
+    engine: Engine,
+    champion: Bundle,
+    plan: panel.Plan,
+    workspace: Workspace,
+    usage: dict[str, Any],
+    settings: Settings,
+) -> Scored:
+    """The scores of everybody, with the features behind them kept as part `as_of` of `scored/`."""
+    (as_of,) = plan.snapshots
+    folder, part = workspace.folder("scored"), as_of.isoformat()
+    first_day = date.fromisoformat(usage["first_day"])
+    before = rescoring.snapshots_before(
+        as_of, weeks=settings.retain.smooth_weeks, first_day=first_day
+    )
+    if not engine.is_distributed:
+        features, found = rescoring.here(engine, champion.model, plan, before)
+        if len(features):
+            tables.write(folder, {part: features}, keep=True)
+        return found
     folder.mkdir(parents=True, exist_ok=True)
-    with tables.staging(folder) as place:
-        part = {as_of.isoformat(): place / "scored"}
-        engine.write(scorer.without_outcomes(panel.statement(plan)), place / "scored")
-        engine.bind("scored", place / "scored")
-        made = scorer.Scorer.of(champion.model)
-        risks = engine.apply(made, scorer.scored_rows(champion.model), scorer.RISKS).to_pandas()
-        if len(risks):
-            tables.commit(folder, part, keep=tables.names(folder), facts={})
-    return risks
+    with tables.staging(folder) as staged:
+        place = staged / "scored"
+        found = rescoring.by_workers(engine, champion.model, plan, before, place=place)
+        if len(found.risks):
+            tables.commit(folder, {part: place}, keep=tables.names(folder), facts={})
+    return found
 
 
 def _scores(champion: Bundle, risks: pd.DataFrame, as_of: date, version: str) -> pd.DataFrame:

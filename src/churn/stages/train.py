@@ -23,12 +23,14 @@ from churn.io import (
     recipes,
     runs,
     scorecard,
+    store,
     tables,
     tracking,
 )
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
 from churn.io.served import Served
+from churn.io.store import Store
 from churn.io.workspace import Workspace
 from churn.learning import ablation, backtest, baselines, gate, models, splits, trial
 from churn.learning.backtest import Backtest
@@ -56,11 +58,11 @@ def run(settings: Settings) -> None:
     """
     panel = tables.read(settings.place / "panel", made_by="features")
     taught = _taught(settings, panel)
-    with tracking.begun(_store(settings), name=_run_name(settings)) as store:
-        _train(settings, panel, taught, store)
+    with tracking.begun(store.of(settings), name=_run_name(settings)) as where:
+        _train(settings, panel, taught, where)
 
 
-def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, store: tracking.Store) -> None:
+def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, where: Store) -> None:
     recipe, champion = recipes.of(settings), recipes.champion(settings)
     takes_part = backtest.contestants(recipe, champion=champion, guests=guests.found())
     judged, left = _judged(settings, taught, takes_part)
@@ -78,7 +80,7 @@ def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, store: track
     )  # fmt: skip
     entry = _saved(settings, model, taught, record)
     _keep_rule(settings, taught, judged, record)
-    _tell(settings, store, entry, model, taught, judged, panel)
+    _tell(settings, where, entry, model, taught, judged, panel)
 
 
 def _taught(settings: Settings, panel: pd.DataFrame) -> Taught:
@@ -213,7 +215,7 @@ def _keep_rule(
 
 def _tell(
     settings: Settings,
-    store: tracking.Store,
+    where: Store,
     entry: dict[str, Any],
     model: Model,
     taught: Taught,
@@ -229,7 +231,7 @@ def _tell(
     )
     files = {"model_card.md": card.encode(), **pictures}
     files["model_card.html"] = model_card.page(card, pictures).encode()
-    ids = tracking.record(store, _tracked(settings, version, record, model, files))
+    ids = tracking.record(where, _tracked(settings, version, record, model, files))
     bundle.point(place, "challenger", {**entry, **ids})
     if judged is not None:
         run_id = ids.get("mlflow_run_id")
@@ -250,11 +252,6 @@ def _configuration(settings: Settings) -> bytes:
 
 def _run_name(settings: Settings) -> str:
     return tracking.run_name("train", settings.name, settings.config.overrides)
-
-
-def _store(settings: Settings) -> tracking.Store:
-    train = settings.train
-    return tracking.store(settings.place, experiment=train.experiment, uri=train.tracking_uri)
 
 
 def _tracked(

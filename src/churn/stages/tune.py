@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from churn.io import bundle, model_card, searches, tables, tracking, tuning
+from churn.io import bundle, model_card, searches, store, tables, tracking, tuning
+from churn.io.store import Store
 from churn.io.study import Study
 from churn.io.tuning import Search
 from churn.io.workspace import Workspace
@@ -34,19 +35,19 @@ def run(settings: Settings) -> None:
     space = searches.space(settings, seen)
     study = searches.study(settings, space, seen, held_at)
     again = study.facts.get("mlflow_run_id")
-    with tracking.begun(_store(settings), name=_run_name(settings), again=again) as store:
-        study.keep(mlflow_run_id=store.run_id)
-        _search(settings, space, study, seen, store)
+    with tracking.begun(store.of(settings), name=_run_name(settings), again=again) as where:
+        study.keep(mlflow_run_id=where.run_id)
+        _search(settings, space, study, seen, where)
         told = Search(
             settings, space, settings.features.without, study.trials,
             [one.at for one in seen], held_at, max(len(one.train) for one in seen),
             _final(settings, space, study, searches.held(settings, usage, as_of)),
         )  # fmt: skip
-        _tell(told, store)
+        _tell(told, where)
 
 
 def _search(
-    settings: Settings, space: Space, study: Study, seen: Sequence[Origin], store: tracking.Store
+    settings: Settings, space: Space, study: Study, seen: Sequence[Origin], where: Store
 ) -> None:
     """Run the trials, each a run below one of MLflow's."""
     given, off = settings.tune, settings.features.without
@@ -68,13 +69,13 @@ def _search(
             f", given up after {len(trial.so_far)} origins" if trial.is_pruned else "",
             best.value, best.number,
         )  # fmt: skip
-        is_tracked = is_tracked and _track(settings, store, trial)
+        is_tracked = is_tracked and _track(settings, where, trial)
 
 
-def _track(settings: Settings, store: tracking.Store, trial: search.Trial) -> bool:
+def _track(settings: Settings, where: Store, trial: search.Trial) -> bool:
     off = settings.features.without
     return tracking.below(
-        store,
+        where,
         name=f"trial {trial.number:02d} {trial.choice[search.MODEL_KEY]}",
         parameters=trial.choice,
         steps={settings.tune.figure: trial.so_far},
@@ -100,7 +101,7 @@ def _final(
     )  # fmt: skip
 
 
-def _tell(told: Search, store: tracking.Store) -> None:
+def _tell(told: Search, where: Store) -> None:
     """Report, page, preset, and the end of MLflow's run."""
     settings, folder = told.settings, told.settings.place / "tune"
     text, pictures = tuning.text(told), tuning.pictures(told)
@@ -125,7 +126,7 @@ def _tell(told: Search, store: tracking.Store) -> None:
     preset = folder / "experiment" / f"{settings.tune.name}.yaml"
     tables.write_bytes(preset, tuning.preset(told))
     tracking.note(
-        store,
+        where,
         name=_run_name(settings),
         parameters={"seed": settings.seed, "tune": asdict(settings.tune)},
         figures=_figures(told),
@@ -157,8 +158,3 @@ def _run_name(settings: Settings) -> str:
 
 def _yaml(settings: Settings) -> bytes:
     return yaml.safe_dump(asdict(settings), sort_keys=False).encode()
-
-
-def _store(settings: Settings) -> tracking.Store:
-    train = settings.train
-    return tracking.store(settings.place, experiment=train.experiment, uri=train.tracking_uri)

@@ -133,14 +133,14 @@ def stepped(raw: Iterable[str], *, first: date, before: date, use: str, with_gap
 def slow_pairs(*, first: date) -> str:
     """SQL for the pairs (snapshot, customer_id) whose lookback holds a row not known at the snapshot.
 
-    Reads `daily` and `snapshot` (snapshot, first_day); `first` is the first day of any lookback.
+    Reads `daily` and `snapshot` (snapshot, known_on, first_day); `first` is the first day of any lookback.
     """
     return f"""
         SELECT DISTINCT s.snapshot, d.customer_id FROM (
             SELECT customer_id, day, last_known_on FROM daily
             WHERE DATE_DIFF('day', day, last_known_on) > 1 AND day >= DATE '{first}'
         ) AS d JOIN snapshot AS s
-        ON d.day < s.snapshot AND d.day >= s.first_day AND d.last_known_on > s.snapshot
+        ON d.day < s.snapshot AND d.day >= s.first_day AND d.last_known_on > s.known_on
     """
 
 
@@ -163,7 +163,7 @@ def as_known(
 ) -> str:
     """SQL for the days of every customer in the lookback of every snapshot, as known then.
 
-    Reads `daily`, `late`, `snapshot` (snapshot, first_day) and `slow_pairs`; gives snapshot,
+    Reads `daily`, `late`, `snapshot` (snapshot, known_on, first_day) and `slow_pairs`; gives snapshot,
     customer_id, day, `age_days` (1 = the day before the snapshot), `n_use` (what counts as use,
     expression `use`), `gap_days` (since the day of use before, null where that lies before the
     lookback) and `columns`: name → expression over sums, or the name of a mask. One row per
@@ -245,13 +245,13 @@ def _slow_days(raw: Sequence[str], *, slow: str, use: str, with_gaps: bool) -> s
             SELECT s.snapshot, s.first_day, d.customer_id, d.day, {taken}
             FROM daily AS d JOIN {slow} AS p ON p.customer_id = d.customer_id
             JOIN snapshot AS s ON s.snapshot = p.snapshot
-            WHERE d.day < s.snapshot AND d.day >= s.first_day AND d.last_known_on <= s.snapshot
+            WHERE d.day < s.snapshot AND d.day >= s.first_day AND d.last_known_on <= s.known_on
             UNION ALL
             SELECT s.snapshot, s.first_day, l.customer_id, l.day, {rebuilt}
             FROM late AS l JOIN {slow} AS p ON p.customer_id = l.customer_id
             JOIN snapshot AS s ON s.snapshot = p.snapshot
             WHERE l.day < s.snapshot AND l.day >= s.first_day
-                AND l.known_on <= s.snapshot AND l.last_known_on > s.snapshot
+                AND l.known_on <= s.known_on AND l.last_known_on > s.known_on
             GROUP BY s.snapshot, s.first_day, l.customer_id, l.day
         ) AS rebuilt
     """

@@ -19,7 +19,8 @@ def days(as_of: date, *, use: str) -> exp.Expr:
     first = as_of - timedelta(days=N_DAYS)
     return parse_one(
         f"""
-        WITH snapshot AS (SELECT DATE '{as_of}' AS snapshot, DATE '{first}' AS first_day),
+        WITH snapshot AS (SELECT DATE '{as_of}' AS snapshot, DATE '{as_of}' AS known_on,
+            DATE '{first}' AS first_day),
         slow AS ({slow_pairs(first=first)}),
         days AS ({as_known({}, first=first, before=as_of, use=use, with_gaps=False)})
         SELECT customer_id, age_days, n_use AS n FROM days

@@ -1,0 +1,110 @@
+"""What is a list worth? Net value and customers saved by each way of choosing 2 % of the customers.
+
+    python benchmarks/list.py 1 2 3
+
+For each seed: 20,000 customers with the constants of conf/source/demo.yaml, everything known at
+Monday of week 50, default settings. A contact is worth what it changes in the true risk of the next
+eight weeks, times twelve months of price: (p_true_56 - p_true_56_contacted) × mrr × 12. Lists that
+look at the truth choose by one half of the simulated futures; all are judged by the other half.
+`saved` is customers a list saves, `harmed` the share of it that a contact drives away, `share` its
+value over that of the oracle's list.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from oracle import show
+
+from churn.io import roster, tables
+from churn.retention import ranking
+from churn.retention.policy import Policy
+from churn.settings import Settings, SourceSettings
+from churn.simulate import World, oracle
+
+WEEK = 50
+PATHS = 200
+SHARE = 0.02
+COLUMNS = ["seed", "list", "n", "value", "share", "of perfect risk × value", "saved", "harmed"]
+
+
+def main(seeds: list[int]) -> None:
+    rows = [row for seed in seeds for row in measured(seed)]
+    means = pd.DataFrame(rows).drop(columns="seed").groupby("list", sort=False).mean().reset_index()
+    show(COLUMNS, [*rows, *({"seed": "mean", **row} for row in means.to_dict("records"))])
+
+
+def measured(seed: int) -> list[dict[str, object]]:
+    """One row per way of choosing."""
+    with tempfile.TemporaryDirectory() as folder:
+        customers = scored(Path(folder), seed)
+    truth = oracle(World(), seed=seed, week=WEEK, paths=PATHS)
+    both = truth.merge(customers, on="customer_id")
+    worth = (both["p_true_56_b"] - both["p_true_56_contacted_b"]) * both["mrr"] * 12
+    saved = both["p_true_56_b"] - both["p_true_56_contacted_b"]
+    chosen = lists(both)
+    best = worth[chosen["oracle"]].sum()
+    perfect = worth[chosen["perfect risk × value"]].sum()
+    return [
+        {
+            "seed": seed, "list": name, "n": float(which.sum()), "value": worth[which].sum(),
+            "share": worth[which].sum() / best,
+            "of perfect risk × value": worth[which].sum() / perfect,
+            "saved": saved[which].sum(), "harmed": (saved[which] < 0).mean(),
+        }
+        for name, which in chosen.items()
+    ]  # fmt: skip
+
+
+def lists(both: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Which rows of `both` are on the list, by its name."""
+    n = round(SHARE * len(both))
+    effect = (both["p_true_56"] - both["p_true_56_contacted"]) * both["mrr"]
+    by_score = {
+        "perfect risk × value": both["p_true_56"] * both["mrr"],
+        "oracle": effect,
+        "longest silent": both["recency_days"].fillna(999),
+    }
+    ours = {"default": {}, "risk alone": {"policy": "risk"}, "biggest revenue": {"policy": "value"}}
+    named = {name: by_policy(both, **given) for name, given in ours.items()}
+    for name, score in by_score.items():
+        order = np.lexsort([both["customer_id"], -score.to_numpy()])
+        named[name] = np.isin(np.arange(len(both)), order[:n])
+    return named
+
+
+def by_policy(both: pd.DataFrame, **given: object) -> np.ndarray:
+    """The list of `churn retain` for one room of 2 % and nobody held out."""
+    policy = Policy(capacity_share=SHARE, **given)
+    as_of = date.fromisoformat(World().start) + timedelta(weeks=WEEK)
+    found = ranking.ranked(both.assign(owner=None), policy=policy, as_of=as_of)
+    return both["customer_id"].isin(set(found.loc[found["is_listed"], "customer_id"])).to_numpy()
+
+
+def scored(place: Path, seed: int) -> pd.DataFrame:
+    """Everybody scored at the week by a model trained then, as `churn retain` sees them."""
+    as_of = date.fromisoformat(World().start) + timedelta(weeks=WEEK)
+    for command in ("simulate", "rollup", "features", "train", "score"):
+        dated = [] if command == "simulate" else [f"as_of={as_of}", "backtest.origins=0"]
+        done = subprocess.run(
+            [sys.executable, "-m", "churn", command, f"workspace={place}", f"seed={seed}", *dated],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(f"seed {seed}, {command}: {done.stderr[-3000:]}")
+        if command == "train":  # the list is measured, whatever the gate would say of the model
+            shutil.copy(place / "challenger.json", place / "champion.json")
+    settings = Settings(workspace=str(place), source=SourceSettings(name="demo"), seed=seed)
+    found = roster.ranked(settings, as_of).rows
+    features = tables.read(place / "scored", made_by="score", part=as_of.isoformat())
+    kept = ["customer_id", "risk", "risk_8w", "mean_risk", "mean_risk_8w", "value_month", "state"]
+    return found[kept].merge(features[["customer_id", "recency_days"]], on="customer_id")
+
+
+if __name__ == "__main__":
+    main([int(word) for word in sys.argv[1:]] or [1, 2, 3])
