@@ -219,7 +219,7 @@ def test_the_files_of_conf_agree_with_the_settings() -> None:
     given, plain = composed(), Settings()
     for part in ("engine", "rollup", "train", "promote", "explain", "weekly", "replay"):
         assert getattr(given, part) == getattr(plain, part), part
-    for part in ("tune", "compare", "define"):
+    for part in ("tune", "compare", "define", "outcomes", "impact"):
         assert getattr(composed(command=part), part) == getattr(plain, part), part
 
 

@@ -15,6 +15,8 @@ from churn.errors import HeldBackError
 from churn.io import impact_report, tables, track
 from churn.proof import effects, impact, sequences
 from churn.proof.effects import Arms
+from churn.retention import holdout
+from churn.retention.policy import Policy
 from churn.settings import Settings
 from churn.stages import impact as stage
 
@@ -271,3 +273,11 @@ def test_the_record_of_earlier_lists_comes_from_what_the_workspace_kept(place):
     assert found["left"].tolist() == [None, 2]
     assert found.loc[1, "silent_left"] == 0, "customers 57 to 59 stayed"
     assert found.loc[1, "random_left"] == pytest.approx(3 * 9 / 60)
+
+
+def test_without_a_key_nobody_could_be_held_out_and_nobody_is_counted():
+    qualifying = pd.DataFrame({"customer_id": ["a", "b"], "in_window": [False, True]})
+    block = holdout.block_of(START)
+    given = {"policy": Policy(), "block": block, "assigned": {}}
+    assert holdout.arms(qualifying, key=None, **given)["propensity"].tolist() == [0, 0]
+    assert holdout.arms(qualifying, key="k", **given)["propensity"].tolist() == [0.1, 0.5]

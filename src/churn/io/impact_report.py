@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-from churn.io import model_card, wording
+from churn.io import model_card, plots, wording
 from churn.proof import sequences
 from churn.proof.effects import Effect
 from churn.proof.impact import Look, Prospect
@@ -227,6 +229,24 @@ def _how(found: Findings) -> str:
         "were contacted. Values above the 99th percentile count as that much in the effect on revenue, "
         "not in what was lost."
     )
+
+
+def picture(found: Findings) -> bytes:
+    """The effect of being listed at every look with its interval, as PNG."""
+    looks = [look for look in found.looks if look.listing is not None]
+    days = np.array([look.on for look in looks], dtype="datetime64[D]")
+    effects = [look.listing for look in looks if look.listing is not None]
+    value, low, high = (
+        [100 * (getattr(effect, name) or 0.0) for effect in effects]
+        for name in ("value", "low", "high")
+    )
+    figure, axes = plots.blank("Stayed because they were listed, of 100", height=3.6)
+    axes.fill_between(days, low, high, color=plots.MODEL, alpha=0.18, linewidth=0)
+    axes.plot(days, value, color=plots.MODEL, marker="o", markersize=3)
+    axes.axhline(0, color=plots.QUIET, linewidth=1)
+    axes.set_ylim(max(-60, min(low)), min(60, max(high)))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(AutoDateLocator()))
+    return plots.png(figure)
 
 
 def table(looks: Sequence[Look]) -> pd.DataFrame:

@@ -23,8 +23,8 @@ SIDES = ("customers", "subscriptions", "contacts", "dates")
 _ARROW = {
     "VARCHAR": pa.string(),
     "BIGINT": pa.int64(),
-    "BOOLEAN": pa.bool_(),
     "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
     "DATE": pa.date32(),
     "TIMESTAMP": pa.timestamp("us"),
 }

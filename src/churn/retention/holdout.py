@@ -69,7 +69,7 @@ def arms(
     """
     ids = [str(customer) for customer in qualifying["customer_id"]]
     window = qualifying["in_window"].to_numpy(dtype=bool)
-    share = np.where(window, 0.5, policy.holdout)
+    share = np.where(window, 0.5, policy.holdout) if key else np.zeros(len(ids))
     drawn = draws(ids, block=block, key=key) if key else np.ones(len(ids))
     drawn_arms = np.where(drawn < share, HOLDOUT, CONTACT).tolist()
     fresh = zip(ids, drawn_arms, share.tolist(), window.tolist(), strict=True)

@@ -28,7 +28,10 @@ def run(settings: Settings) -> None:
     folder = workspace.folder("impact")
     tables.write(folder, {"looks": impact_report.table(found.looks)})
     tables.write_bytes(folder / "impact.md", text.encode())
-    tables.write_bytes(folder / "impact.html", model_card.page(text, {}).encode())
+    pictures = {}
+    if any(look.listing is not None for look in found.looks):
+        pictures["impact.png"] = impact_report.picture(found)
+    tables.write_bytes(folder / "impact.html", model_card.page(text, pictures).encode())
     for line in impact_report.lines(found):
         log.info("%s", line)
     log.info("page: %s", folder / "impact.html")
