@@ -76,8 +76,8 @@ def keep(
 def asked(settings: Settings) -> dict[str, Any]:
     """Configuration key → value, as far as it decides a run."""
     content = asdict(settings)
-    flat = {name: v for group in ASKED for name, v in flat({group: content[group]}).items()}
-    return {name: value for name, value in flat.items() if name not in ELSEWHERE}
+    found = {name: v for group in ASKED for name, v in flat({group: content[group]}).items()}
+    return {name: value for name, value in found.items() if name not in ELSEWHERE}
 
 
 def chosen(place: Path, words: Sequence[str]) -> list[Run]:
