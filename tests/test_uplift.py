@@ -1,14 +1,18 @@
 """Whom a contact would keep: learnt from known chances, and judged before it may order anything."""
 
+from dataclasses import asdict
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from churn.errors import HeldBackError, InputError
 from churn.features.definitions import Feature
+from churn.io import challenge, tables
 from churn.learning import uplift
 from churn.learning.models import Recipe
+from churn.settings import Settings
 
 FEATURES = [
     Feature("mood", "m", "", "mood", "x"),
@@ -96,3 +100,66 @@ def test_a_campaign_meets_the_snapshot_before_it():
     assert found["is_treated"].tolist() == [1, 1, 0]
     assert set(found["propensity"]) == {0.06}
     assert uplift.experiment(rows, contacts.iloc[2:], days=6).empty
+
+
+def test_our_own_arms_meet_the_last_snapshot_before_the_list():
+    rows = pd.DataFrame(
+        [(MONDAY + timedelta(days), who) for days in (-14, 0) for who in "abc"],
+        columns=["snapshot", "customer_id"],
+    )
+    arms = pd.DataFrame(
+        {
+            "customer_id": ["a", "b", "c"],
+            "as_of": [MONDAY + timedelta(7), MONDAY, MONDAY],
+            "arm": ["contact", "holdout", "always"],
+            "propensity": [0.1, 0.5, 0.0],
+        }
+    )
+    found = uplift.assigned(rows, arms, days=13).sort_values("customer_id")
+    assert set(found["snapshot"]) == {MONDAY}
+    assert found["is_treated"].tolist() == [1, 0]
+    assert found["propensity"].tolist() == [0.9, 0.5]
+
+
+@pytest.mark.parametrize("saved", [0.0, 0.2])
+def test_only_a_model_that_has_proven_itself_orders_a_list(tmp_path, saved):
+    rows = trial(6000, saved=saved).assign(recency_days=1)
+    left = np.where(rows["left"] == 1, 10.0, np.nan)
+    panel = rows.drop(columns=["is_treated", "propensity", "left"]).assign(
+        left_after_days=left, known_days=100
+    )
+    facts = {"features": [asdict(feature) for feature in FEATURES]}
+    tables.write(tmp_path / "panel", {"panel": panel}, facts=facts)
+    called = rows[rows["is_treated"] == 1]
+    days = pd.to_datetime(called["snapshot"])
+    contacts = pd.DataFrame(
+        {
+            "customer_id": called["customer_id"], "contacted_at": days.astype("datetime64[us]"),
+            "recorded_at": days.astype("datetime64[us]"), "campaign": days.astype(str), "propensity": 0.5,
+        }
+    )  # fmt: skip
+    tables.write(tmp_path / "contacts", {"contacts": contacts})
+    moods = rows[["customer_id"]].assign(segment=np.where(rows["mood"] == 1, "kept", "dogs"))
+    people = moods.assign(valid_from=pd.NaT, loaded_at=pd.NaT).astype(
+        dict.fromkeys(["valid_from", "loaded_at"], "datetime64[us]")
+    )
+    tables.write(tmp_path / "customers", {"customers": people})
+    given = Settings(workspace=str(tmp_path))
+    given.train.n_folds, given.train.lightgbm.n_rounds, given.train.list_share = 2, 60, 0.2
+    given.engine.threads = 1
+    verdict = challenge.judged(given, MONDAY + timedelta(100))
+    assert verdict is not None
+    assert verdict.n_treated == len(called)
+    segment = people.set_index("customer_id")["segment"]
+    if not saved:
+        assert not verdict.passed
+        with pytest.raises(HeldBackError, match="not proven itself"):
+            challenge.effects(tmp_path, rows, segment)
+        return
+    assert verdict.passed
+    effect = challenge.effects(tmp_path, rows, segment)
+    assert effect[rows["mood"] == 1].mean() == pytest.approx(0.2, abs=0.06)
+    assert (effect[rows["mood"] == 0] == 0).all(), "whom contact drives away is left alone"
+    (tmp_path / "uplift" / "model.txt").write_text("another")
+    with pytest.raises(InputError, match="not the model that was judged"):
+        challenge.effects(tmp_path, rows, segment)

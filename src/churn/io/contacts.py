@@ -5,7 +5,7 @@ from datetime import date
 
 import pandas as pd
 
-from churn.io import records, tables
+from churn.io import records
 from churn.io.workspace import Workspace
 from churn.learning import contacted
 from churn.proof import outcomes
@@ -56,7 +56,5 @@ def _contacts(settings: Settings, as_of: date) -> pd.DataFrame:
     own = outcomes.as_contacts(said[said["recorded_as_of"] <= as_of] if len(said) else said)
     if settings.train.contacted == "lists":
         return own[columns]
-    rows = tables.read(settings.place / "contacts", made_by="rollup")
-    recorded = rows["recorded_at"].fillna(rows["contacted_at"])
-    cut = Workspace(settings.place, settings.arrival(as_of)).arrival.cut(as_of)
-    return pd.concat([rows.loc[recorded < cut, columns], own[columns]], ignore_index=True)
+    others = Workspace(settings.place, settings.arrival(as_of)).contacts(as_of)
+    return pd.concat([others[columns], own[columns]], ignore_index=True)

@@ -8,7 +8,7 @@ from datetime import date
 import pandas as pd
 
 from churn import contracts
-from churn.io import earlier, tables
+from churn.io import challenge, earlier, tables
 from churn.io.earlier import Earlier
 from churn.io.workspace import Workspace, empty
 from churn.retention import holdout, listing, ranking, states
@@ -31,7 +31,7 @@ def ranked(settings: Settings, as_of: date) -> Roster:
     """Everybody scored at `as_of` in the order of the list."""
     workspace = Workspace(settings.place, settings.arrival(as_of))
     before = earlier.latest(settings.place, as_of)
-    found = _customers(workspace, as_of)
+    found = _customers(workspace, as_of, policy=settings.retain.policy)
     cannot = states.states(
         found["customer_id"], _known(workspace, found, as_of), as_of=as_of, policy=settings.retain
     )
@@ -54,7 +54,7 @@ def holdout_key(settings: Settings) -> str | None:
     return settings.retain.demo_key or None if settings.source.name == "demo" else None
 
 
-def _customers(workspace: Workspace, as_of: date) -> pd.DataFrame:
+def _customers(workspace: Workspace, as_of: date, *, policy: str) -> pd.DataFrame:
     """Everybody scored: scores, their means over the weeks before, value, tenure, who they are."""
     part = as_of.isoformat()
     scores = tables.read(workspace.folder("scores"), made_by="score", part=part)
@@ -73,6 +73,9 @@ def _customers(workspace: Workspace, as_of: date) -> pd.DataFrame:
     rows["customer_name"] = rows["customer_id"].map(people["customer_name"])
     rows["currency"] = rows["customer_id"].map(terms["currency"])
     before = tables.read(workspace.folder("rescored"), made_by="score", part=part)
+    if policy == "risk_value_effect":
+        effect = challenge.effects(workspace.place, features, people["segment"])
+        rows["effect"] = rows["customer_id"].map(effect.set_axis(features["customer_id"]))
     return rows.join(_means(rows, before))
 
 

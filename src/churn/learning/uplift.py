@@ -77,6 +77,29 @@ def experiment(rows: pd.DataFrame, contacts: pd.DataFrame, *, days: int) -> pd.D
     return together.astype({"is_treated": "int64", "propensity": "float64"})
 
 
+def assigned(rows: pd.DataFrame, assignments: pd.DataFrame, *, days: int) -> pd.DataFrame:
+    """The `rows` of a panel whose customer was assigned to an arm of a list at most `days` days after
+    the snapshot, with `is_treated` (listed) and `propensity` of being so; of several rows the latest.
+
+    `assignments` as in contracts.ASSIGNMENTS; who had no chance to be held out is left aside.
+    """
+    known = assignments[assignments["propensity"].between(0, 1, inclusive="neither")]
+    asked = pd.DataFrame(
+        {
+            "customer_id": known["customer_id"],
+            "assigned_on": pd.to_datetime(known["as_of"]),
+            "is_treated": known["arm"].eq("contact").astype("int64"),
+            "propensity": 1 - known["propensity"].astype(float),
+        }
+    )
+    pairs = rows.assign(at=pd.to_datetime(rows["snapshot"])).merge(asked, on="customer_id")
+    near = pairs[(pairs["assigned_on"] - pairs["at"]).dt.days.between(0, days)]
+    latest = near.sort_values("at", kind="stable").drop_duplicates(
+        ["customer_id", "assigned_on"], keep="last"
+    )
+    return latest.drop(columns=["at", "assigned_on"]).reset_index(drop=True)
+
+
 def fit(rows: pd.DataFrame, *, features: Sequence[Feature], recipe: Recipe) -> Uplift:
     """Learn from `rows` with features, `is_treated` and `left` (1 or 0 in the effect window)."""
     known = columns.learn(rows, features=features)

@@ -21,10 +21,12 @@ class OutcomesSettings:
 @dataclass
 class ImpactSettings:
     """A contact is judged by who leaves in the `effect_days` after the first list; `target_points` is
-    the effect, in points of churn, that the report says the date of."""
+    the effect, in points of churn, that the report says the date of. With `uplift` a model of the
+    effect is judged as well (`retain.policy=risk_value_effect`)."""
 
     effect_days: int = 56
     target_points: float = 5.0
+    uplift: bool = True
 
     def __post_init__(self) -> None:
         between("impact.effect_days", self.effect_days, 7, 365)

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import pandas as pd
 
 from churn.errors import HeldBackError
-from churn.io import departures, impact_report, model_card, records, tables
+from churn.io import challenge, departures, impact_report, model_card, records, tables
 from churn.io.impact_report import Findings
 from churn.io.workspace import Workspace
 from churn.proof import impact
@@ -35,6 +35,9 @@ def run(settings: Settings) -> None:
     for line in impact_report.lines(found):
         log.info("%s", line)
     log.info("page: %s", folder / "impact.html")
+    verdict = challenge.judged(settings, as_of) if settings.impact.uplift else None
+    if verdict is not None:
+        log.info("an order by the effect of a contact: %s", verdict.why)
 
 
 def _followed(settings: Settings, workspace: Workspace, as_of: date) -> pd.DataFrame:
