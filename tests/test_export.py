@@ -10,7 +10,7 @@ import json
 import re
 import zipfile
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,13 +18,16 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+import yaml
 from handouts import AS_OF, PAYLOADS, WEEKS, everywhere, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
+from churn.conf_tree import CONF
 from churn.contracts import LIST_COLUMNS
 from churn.errors import ConfigurationError
-from churn.io import wording
+from churn.io import track, wording
+from churn.io.draft import draft
 from churn.io.export import (
     CHOICES,
     COLUMNS,
@@ -35,6 +38,7 @@ from churn.io.export import (
     unguard,
     workbook_bytes,
 )
+from churn.io.handout import records
 from churn.io.mail import digest_eml
 from churn.io.page import TEMPLATES, index_html, page_html
 
@@ -296,9 +300,10 @@ def test_page_offers_only_filters_with_a_choice() -> None:
 
 
 def test_page_of_an_empty_list_says_so() -> None:
-    listing = sample(0)
+    listing = replace(sample(0), leaving=[], unjudged=[], gone=[], track=[])
     assert "Nobody is on the list this week" in page_html(listing)
     assert not Page(page_html(listing)).attributes("table")
+    assert "Halden Freight" in page_html(sample(0))
     assert read_workbook(workbook_bytes(listing)) == []
     assert b"Nobody is on the list" in digest_eml(
         listing, sender="a@b.example", recipient="c@d.example"
@@ -492,3 +497,70 @@ def test_money(amount: float, currency: str | None, words: str) -> None:
 )
 def test_day(value: Any) -> None:
     assert wording.day(value) == "5 Jan 2026"
+
+
+# --- a mail to the customer ------------------------------------------------------------------
+
+
+PLAYS_FILE = yaml.safe_load((CONF / "retain" / "plays.yaml").read_text())["plays"]
+OURS = re.compile(r"\d|%|€|\b(risk|churn|score|play|list|model|segment|stake|reason)\w*\b", re.I)
+
+
+@pytest.mark.parametrize("play", [None, *PLAYS_FILE.values()])
+def test_a_draft_holds_no_figure_and_no_word_of_ours(play: dict[str, str] | None) -> None:
+    row = records(sample(5))[1] | {"customer_name": "Tidal Travel"}
+    told = {} if play is None else {name: play[name] for name in ("talking_point", "channel")}
+    detail = replace(sample(5).details[row["customer_id"]], **told)
+    subject, text = draft(row, detail)
+    assert subject == "Tidal Travel: a quick question"
+    assert detail.talking_point in text
+    assert text.startswith("Hello Tidal Travel team,\n\n")
+    assert text.endswith(f"Kind regards\n{row['owner']}")
+    assert not OURS.search(f"{subject}\n{text}")
+
+
+def test_a_draft_without_name_owner_and_point_still_reads_well() -> None:
+    row = records(sample(1))[0] | {"customer_name": None, "owner": "all"}
+    subject, text = draft(row, Detail())
+    assert subject == "A quick question"
+    assert text.startswith("Hello,\n\n")
+    assert text.endswith("Kind regards")
+    assert row["customer_id"] not in text
+
+
+# --- what became of earlier lists ------------------------------------------------------------
+
+
+def test_track_record_adds_up_settled_lists_and_draws_the_others_hollow() -> None:
+    found = track.track_record(sample(1).track)
+    assert found is not None
+    assert found["words"] == (
+        "3 settled lists: 35 of 177 customers left; 37.3 were expected to. To compare, as many "
+        "by longest silence: 24; as many at random: 6. 2 more are not settled yet."
+    )
+    assert [bar["kind"] for bar in found["bars"]] == ["settled"] * 3 + ["unsettled"] * 2
+    assert found["rows"][0] == {
+        "as_of": "29 Dec 2025", "size": "60", "expected": "14.2", "left": "not settled",
+        "silent": "–", "random": "–",
+    }  # fmt: skip
+    heights = [float(bar["height"]) for bar in found["bars"]]
+    assert heights == pytest.approx([110 * n / 15 for n in (12, 10, 13, 13.1, 14.2)], abs=0.1)
+
+
+def test_track_record_before_anything_is_settled_says_so() -> None:
+    assert track.track_record([]) is None
+    assert track.in_words(sample(1).track[:1]).startswith("No earlier list is settled yet: 1 waits")
+    one = replace(sample(1).track[-1], silent_left=None, random_left=None)
+    assert track.in_words([one]) == (
+        "1 settled list: 12 of 57 customers left; 11.8 were expected to."
+    )
+
+
+def test_track_record_shows_half_a_year() -> None:
+    past = sample(1).track[-1]
+    many = [replace(past, as_of=(AS_OF - timedelta(weeks=k)).isoformat()) for k in range(40)]
+    found = track.track_record(many)
+    assert found is not None
+    assert (len(found["bars"]), found["n_hidden"]) == (26, 14)
+    assert found["words"].startswith("40 settled lists")
+    assert float(found["bars"][-1]["to"]) <= found["width"]
