@@ -26,3 +26,17 @@ def started() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=EXECUTABLE, args=options)
         yield browser
         browser.close()
+
+
+WORDS = ("t", "ti", "tid", "tida", "tidal", "", "12 seats", "priya", "zzz", "")
+TYPING = """(words) => {
+  const search = document.getElementById("q");
+  return words.map((word) => {
+    const start = performance.now();
+    search.value = word;
+    search.dispatchEvent(new Event("input"));
+    document.body.getBoundingClientRect();  // the layout belongs to it
+    return performance.now() - start;
+  });
+}"""
+"""Milliseconds from each of `WORDS` in the search field to the page laid out anew."""

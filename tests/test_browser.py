@@ -74,7 +74,7 @@ def test_sorting_by_a_heading_and_back(opened: Callable[..., Any]) -> None:
     assert risk.get_attribute("aria-sort") == "descending"
     risk.get_by_role("button").click()
     assert names(page) == [who(row) for row in sorted(ROWS, key=lambda row: row["risk"])]
-    page.get_by_role("button", name="#", exact=True).click()
+    page.locator("th.rank button").click()
     assert names(page) == [who(row) for row in ROWS]
 
 
@@ -82,7 +82,7 @@ def test_sorting_by_a_heading_and_back(opened: Callable[..., Any]) -> None:
 def test_each_filter_leaves_whom_it_names(opened: Callable[..., Any], key: str) -> None:
     page = opened(LISTING)
     select = page.locator(f"[data-filter='{key}']")
-    choice = select.locator("option").all_inner_texts()[1]
+    choice = select.locator("option").all_inner_texts()[-1]
     select.select_option(label=choice)
     details = [LISTING.details[row["customer_id"]] for row in ROWS]
     fits = {
@@ -214,7 +214,7 @@ def test_printing_gives_every_customer_and_no_controls(
     opened: Callable[..., Any], tmp_path: Path
 ) -> None:
     page = opened(sample(300))
-    assert len(names(page)) == 120
+    assert len(names(page)) == 60
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert len(names(page)) == 300
@@ -276,26 +276,12 @@ CONTRAST = """() => {
 
 # --- speed -----------------------------------------------------------------------------------
 
-TIMED = """(words) => {
-  const search = document.getElementById("q");
-  const spent = [];
-  for (const word of words) {
-    const start = performance.now();
-    search.value = word;
-    search.dispatchEvent(new Event("input"));
-    document.body.getBoundingClientRect();  // the layout belongs to it
-    spent.push(performance.now() - start);
-  }
-  return spent;
-}"""
-WORDS = ["t", "ti", "tid", "tida", "tidal", "", "12 seats", "priya", "zzz", ""]
-
 
 def test_five_thousand_customers_filter_while_one_types(opened: Callable[..., Any]) -> None:
-    page = opened(sample(5000))
-    page.evaluate(TIMED, WORDS)
-    spent = sorted(page.evaluate(TIMED, WORDS))
-    assert spent[len(spent) // 2] < FILTER_MS, spent
+    page = opened(replace(sample(5000), details={}))
+    rounds = [page.evaluate(browsers.TYPING, browsers.WORDS) for _ in range(3)]
+    spent = [min(times) for times in zip(*rounds, strict=True)]
+    assert max(spent) < FILTER_MS, "of each key the fastest of three: the machine is shared"
     page.locator("#q").fill("tidal")
     assert page.locator("#count").inner_text().endswith("a year at stake")
     assert all("Tidal" in name for name in names(page))
@@ -305,16 +291,22 @@ def test_five_thousand_customers_filter_while_one_types(opened: Callable[..., An
 
 
 def test_no_payload_runs_wherever_it_stands(opened: Callable[..., Any]) -> None:
-    assert len(PAYLOADS) >= 30
-    for payload in [*PAYLOADS, "<img src=x onerror=\"document.title='run'\">"]:
-        page = opened(everywhere(payload))
-        page.locator("button.open").first.click()
-        page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
-        page.locator(".copy").first.click()
-        assert wording.visible(payload).split()[0][:20] in page.get_by_role("dialog").inner_text()
-        assert page.locator("img, iframe, object, embed, link").count() == 0
-        assert page.title() == " ".join(wording.visible(payload).split())
-        page.context.close()
+    payloads = [*PAYLOADS, "<img src=x onerror=\"document.title='run'\">"]
+    assert len(payloads) >= 30
+    listing = everywhere(*payloads)
+    page = opened(listing)
+    assert page.title() == " ".join(wording.visible(listing.title).split())
+    page.locator(".copy").first.click()
+    page.locator("button.open").first.click()
+    for row in records(listing):
+        page.locator("#panel details").evaluate_all(
+            "all => all.forEach(one => { one.open = true; })"
+        )
+        said = " ".join(page.get_by_role("dialog").inner_text().split())
+        assert said.count(" ".join(wording.visible(row["customer_id"]).split())) >= 10
+        page.keyboard.press("j")
+    assert page.locator("img, iframe, object, embed, link").count() == 0
+    assert page.locator("script").count() == 2
 
 
 def test_the_policy_of_the_page_forbids_scripts_of_others(

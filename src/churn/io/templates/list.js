@@ -28,7 +28,8 @@
   let sort = { key: "rank", way: "up" };
   let order = items;
   let opened = null;
-  let limit = 120; // rows on show: more would make each key press wait for the layout
+  const SHORT = 60; // rows on show: more would make each key press wait for the layout
+  let limit = SHORT;
 
   function plain(text) {
     return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
@@ -255,6 +256,7 @@
   }
 
   function change() {
+    limit = SHORT;
     sift();
     remember();
   }
