@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,28 +20,21 @@ import openpyxl
 import pandas as pd
 import pytest
 import yaml
-from handouts import AS_OF, PAYLOADS, WEEKS, everywhere, sample
+from handouts import AS_OF, OWNERS, PAYLOADS, WEEKS, everywhere, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.conf_tree import CONF
 from churn.contracts import LIST_COLUMNS
 from churn.errors import ConfigurationError
-from churn.io import track, wording
+from churn.io import people, track, wording
 from churn.io.draft import draft
-from churn.io.export import (
-    CHOICES,
-    COLUMNS,
-    HEADER_ROW,
-    Detail,
-    csv_bytes,
-    guard,
-    unguard,
-    workbook_bytes,
-)
-from churn.io.handout import records
-from churn.io.mail import digest_eml
+from churn.io.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes, guard, unguard
+from churn.io.handout import Detail, records
+from churn.io.mail import digest_eml, owner_digests
 from churn.io.page import TEMPLATES, index_html, page_html
+from churn.io.workbook import workbook_bytes
+from churn.settings import DeliverSettings
 
 # --- reading back ----------------------------------------------------------------------------
 
@@ -212,6 +206,21 @@ def test_workbook_is_ready_to_work_in() -> None:
     about = {row[0]: row[1] for row in book["About"].iter_rows(values_only=True, max_col=2)}
     assert about["Customers scored"] == "13,214"
     assert about["Verdict"]
+
+
+def test_workbook_has_those_beside_the_list_and_the_track_record() -> None:
+    book = openpyxl.load_workbook(io.BytesIO(workbook_bytes(sample())))
+    beside = ["Already leaving", "Cannot judge yet", "Left the list", "Track record"]
+    assert book.sheetnames == ["List", *beside, "About"]
+    leaving = list(book["Already leaving"].iter_rows(values_only=True))
+    assert leaving[0] == ("Customer", "Customer ID", "Owner", "Why")
+    assert leaving[2] == ("004243", "004243", OWNERS[1], "Does not renew; ends 3 Feb 2026.")
+    record = list(book["Track record"].iter_rows(values_only=True))
+    assert record[1] == ("29 Dec 2025", 60, 14.2, None, None, None)
+    assert record[3] == ("1 Dec 2025", 60, 12.6, 13, 9, 2.1)
+    bare = replace(sample(1), leaving=[], unjudged=[], gone=[], track=[])
+    names = openpyxl.load_workbook(io.BytesIO(workbook_bytes(bare))).sheetnames
+    assert names == ["List", "About"]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -417,6 +426,76 @@ def test_digest_names_the_top_ten_with_reasons() -> None:
     assert "50 more on the list." in plain
 
 
+def test_the_head_reads_what_is_at_stake_whose_it_is_and_what_became_of_past_lists() -> None:
+    listing = sample()
+    _, plain, html = parts(digest_eml(listing, sender="churn@example.com", recipient=None))
+    own = listing.rows[listing.rows["owner"] == OWNERS[1]]
+    share = f"{len(own)} to contact, about {own['risk'].sum():.0f} expected to leave, "
+    assert f"{OWNERS[1]}: {share}" in plain
+    for words in (
+        *OWNERS,
+        share,
+        track.in_words(listing.track),
+        "Halden Freight",
+        "a year at stake",
+    ):
+        assert words in plain
+        assert words in html
+    assert "Left the list since last week\n   - Cobalt Press: Active on" in plain.replace("\r", "")
+
+
+def test_a_mail_without_an_address_names_nobody() -> None:
+    mail, _, _ = parts(digest_eml(sample(1), sender="churn@example.com", recipient=None))
+    assert mail["To"] is None
+
+
+def test_each_owner_gets_their_own_customers_and_no_others() -> None:
+    listing = sample()
+    mails = owner_digests(
+        listing, sender="churn@example.com", recipients={OWNERS[0]: "a@b.example"}
+    )
+    assert list(mails) == sorted(OWNERS)
+    mail, plain, html = parts(mails[OWNERS[0]])
+    assert (mail["To"], parts(mails[OWNERS[1]])[0]["To"]) == ("a@b.example", None)
+    assert mail["Subject"] == f"{listing.title}: 15 customers for {OWNERS[0]}"
+    own = listing.rows[listing.rows["owner"] == OWNERS[0]]
+    assert re.findall(r"^(\d+)\. ", plain, re.MULTILINE) == [str(rank) for rank in own["rank"]]
+    assert "Osprey Clinics" in plain
+    assert "Cobalt Press" not in plain
+    assert not any(other in html for other in OWNERS[1:])
+
+
+def test_without_owners_there_is_one_digest() -> None:
+    listing = replace(sample(), rows=sample().rows.assign(owner="all"))
+    assert owner_digests(listing, sender="churn@example.com", recipients={}) == {}
+
+
+def test_everything_people_open_is_written_side_by_side(tmp_path: Path) -> None:
+    deliver = DeliverSettings(head="head@example.com", owners={OWNERS[2]: "priya@example.com"})
+    (tmp_path / "digests").mkdir()
+    (tmp_path / "digests" / "someone-else.eml").write_bytes(b"of an earlier run")
+    (tmp_path / "held_out.csv").write_bytes(b"not for people")
+    people.write(sample(), tmp_path, deliver=deliver)
+    found = people.files(tmp_path)
+    assert found[:4] == list(people.FILES)
+    assert [re.sub("-[0-9a-f]{6}.eml", "", name) for name in found[4:]] == [
+        "digests/anna-lindqvist",
+        "digests/marcus-oyelaran",
+        "digests/priya-raman",
+        "digests/tomas-ferreira",
+    ]
+    addressed = {name: parts((tmp_path / name).read_bytes())[0]["To"] for name in found[3:]}
+    assert [to for to in addressed.values() if to] == ["head@example.com", "priya@example.com"]
+
+
+@pytest.mark.parametrize(
+    "owner", ["../../etc/passwd", "a/b\\c", "CON", "", "李", "x" * 500, "\ud800"]
+)
+def test_an_owner_of_any_name_has_a_file_in_the_folder(owner: str) -> None:
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{5,50}", people.plain_name(owner))
+    assert people.plain_name(owner) != people.plain_name(f"{owner} ")
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_digest_payloads_add_no_header_part_or_element(payload: str) -> None:
     addresses = {"sender": "churn@example.com", "recipient": "anna@example.com"}
@@ -426,6 +505,10 @@ def test_digest_payloads_add_no_header_part_or_element(payload: str) -> None:
     assert [tag for tag, _ in Page(html).tags] == [tag for tag, _ in Page(usual_html).tags]
     assert wording.visible(payload).strip() in plain
     assert not mail.defects
+    mine = owner_digests(everywhere(payload), sender="churn@example.com", recipients={})
+    assert [parts(content)[0].keys() for content in mine.values()] == [
+        [name for name in usual.keys() if name != "To"]  # noqa: SIM118 - a mail is no mapping
+    ]
 
 
 @pytest.mark.parametrize(

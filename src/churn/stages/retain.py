@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from churn.features.definitions import Vocabulary
 from churn.features.labels import Definition
-from churn.io import bundle, export, mail, page, sink, tables, wording
+from churn.io import bundle, people, sink, tables, wording
 from churn.io.bundle import Described
 from churn.io.engine import opened, resources
 from churn.io.handout import Detail, Listing
@@ -47,11 +47,7 @@ def run(settings: Settings) -> None:
         details=_details(workspace, rows, reasons, settings, as_of, use=_use(champion)),
     )
     folder = workspace.folder("retention") / as_of.isoformat()
-    tables.write_bytes(folder / "retention_list.csv", export.csv_bytes(rows))
-    tables.write_bytes(folder / "retention_list.xlsx", export.workbook_bytes(made))
-    tables.write_bytes(folder / "retention_list.html", page.page_html(made).encode())
-    digest = mail.digest_eml(made, sender="churn@localhost", recipient="customer-success@localhost")
-    tables.write_bytes(folder / "digest.eml", digest)
+    people.write(made, folder, deliver=settings.deliver)
     log.info("%d customers to contact, in %s", len(rows), folder / "retention_list.html")
     sink.send(settings.sink, ["retention"], place=settings.place, as_of=as_of)
 
