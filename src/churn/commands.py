@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "the whole path once, from logs to a list",
     "weekly": "the production job: new logs, champion, published list",
     "replay": "from= to=: past weeks as if live",
+    "deliver": "sends the mails and notices of the current list, and what could not be sent before",
     "status": "exits 0 while the current list is fresh, 4 when it is too old",
     "completion": "prints a completion script for bash or zsh",
 }

@@ -67,8 +67,8 @@ def _mail(
 ) -> bytes:
     title = wording.visible(subject)[:MAX_SUBJECT]
     # Folded, an ASCII subject a little too long for a line would begin with a space.
-    lines = {"max_line_length": 998} if title.isascii() else {}
-    mail = EmailMessage(policy=email.policy.SMTP.clone(**lines))
+    longest = 998 if title.isascii() else email.policy.SMTP.max_line_length
+    mail = EmailMessage(policy=email.policy.SMTP.clone(max_line_length=longest))
     mail["Subject"] = title
     mail["From"] = _address(sender, "sender")
     if recipient is not None:
