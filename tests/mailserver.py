@@ -25,6 +25,7 @@ class Mailbox:
         self.mails: list[tuple[str, EmailMessage]] = []
         self.refused: set[str] = set()
         self.port = 0
+        self.n_logins = 0
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # fmt: skip # noqa: N802
         if address in self.refused:
@@ -45,12 +46,15 @@ def started(home: Path, *, security: str = "none", has_login: bool = False) -> I
     smtp = pytest.importorskip("aiosmtpd.smtp")
     box = Mailbox()
     settings: dict[str, Any] = {"hostname": "127.0.0.1", "port": 0}
+
+    def judge(server: Any, session: Any, envelope: Any, how: str, data: Any) -> Any:
+        box.n_logins += 1
+        is_right = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
+        return smtp.AuthResult(success=is_right, handled=False)
+
     if has_login:
-        settings["authenticator"] = lambda server, session, envelope, how, data: smtp.AuthResult(
-            success=(data.login, data.password) == (USER.encode(), PASSWORD.encode()),
-            handled=False,
-        )
-        settings |= {"auth_required": True, "auth_require_tls": security == "starttls"}
+        has_to = security == "starttls"  # aiosmtpd does not see that a whole session is encrypted
+        settings |= {"authenticator": judge, "auth_required": has_to, "auth_require_tls": has_to}
     if security != "none":
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate(home))

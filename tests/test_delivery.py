@@ -97,7 +97,7 @@ def test_encrypted_and_logged_in(
         assert box.mails == []
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
         delivery.send(deliver, place=tmp_path)
-    assert len(box.mails) == 3
+    assert (len(box.mails), box.n_logins) == (3, 1)
 
 
 def test_a_wrong_password_is_told_without_it(
