@@ -217,28 +217,37 @@ def _sample_detail(chance: random.Random, row: dict[str, Any]) -> Detail:
     )
 
 
-def everywhere(payload: str) -> Listing:
-    """A list in which a stranger's text stands in every place a stranger can reach."""
-    listing = sample(1)
-    texts = {name: payload for name, column in COLUMNS.items() if column.kind in ("text", "wrap")}
-    rows = listing.rows.assign(**texts)
-    family = {"family": payload, "direction": "raises", "sentence": payload, "contribution": 1.0}
-    said = dict.fromkeys(
-        ("why_changed", "sure", "what_if", "talking_point", "channel", "play_record"), payload
+def everywhere(*payloads: str) -> Listing:
+    """A list with one customer for each of `payloads`, strangers' texts that stand in every place a
+    stranger can reach."""
+    listing = sample(len(payloads))
+    texts = [name for name, column in COLUMNS.items() if column.kind in ("text", "wrap")]
+    rows = listing.rows.assign(**{name: list(payloads) for name in texts})
+    usual = next(iter(listing.details.values()))
+    aside = [Aside(payload, payload, payload, payload) for payload in payloads]
+    return replace(
+        listing,
+        title=" ".join(payloads),
+        facts={payload: payload for payload in payloads},
+        notes=list(payloads),
+        rows=rows,
+        details={payload: _said_by(payload, usual) for payload in payloads},
+        attributes=["segment", *payloads],
+        **{"leaving": aside, "unjudged": aside, "gone": aside},
     )
-    detail = replace(
-        next(iter(listing.details.values())),
+
+
+def _said_by(payload: str, usual: Detail) -> Detail:
+    """A detail in which every text is `payload`."""
+    family = {"family": payload, "direction": "raises", "sentence": payload, "contribution": 1.0}
+    words = ("why_changed", "sure", "what_if", "talking_point", "channel", "play_record")
+    return replace(
+        usual,
         marks=[Mark(WEEKS[3], payload, payload)],
         reasons=[family | {"evidence": payload}],
         reasons_before=[family],
         contacts=[{"day": "2025-12-22", "channel": payload, "result": payload}],
         contract={payload: payload},
         attributes={"segment": payload, payload: payload},
-        **said,
+        **dict.fromkeys(words, payload),
     )
-    aside = [Aside(payload, payload, payload, payload)]
-    return replace(
-        listing, title=payload, facts={payload: payload}, notes=[payload], rows=rows,
-        details={payload: detail}, attributes=["segment", payload],
-        leaving=aside, unjudged=aside, gone=aside,
-    )  # fmt: skip

@@ -10,33 +10,31 @@ import json
 import re
 import zipfile
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from handouts import AS_OF, PAYLOADS, WEEKS, everywhere, sample
+import yaml
+from handouts import AS_OF, OWNERS, PAYLOADS, WEEKS, everywhere, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
+from churn.conf_tree import CONF
 from churn.contracts import LIST_COLUMNS
 from churn.errors import ConfigurationError
-from churn.io import wording
-from churn.io.export import (
-    CHOICES,
-    COLUMNS,
-    HEADER_ROW,
-    Detail,
-    csv_bytes,
-    guard,
-    unguard,
-    workbook_bytes,
-)
-from churn.io.mail import digest_eml
+from churn.io import people, track, wording
+from churn.io.draft import draft
+from churn.io.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes, guard, unguard
+from churn.io.handout import Detail, records
+from churn.io.mail import digest_eml, owner_digests
 from churn.io.page import TEMPLATES, index_html, page_html
+from churn.io.workbook import workbook_bytes
+from churn.settings import DeliverSettings
 
 # --- reading back ----------------------------------------------------------------------------
 
@@ -210,6 +208,21 @@ def test_workbook_is_ready_to_work_in() -> None:
     assert about["Verdict"]
 
 
+def test_workbook_has_those_beside_the_list_and_the_track_record() -> None:
+    book = openpyxl.load_workbook(io.BytesIO(workbook_bytes(sample())))
+    beside = ["Already leaving", "Cannot judge yet", "Left the list", "Track record"]
+    assert book.sheetnames == ["List", *beside, "About"]
+    leaving = list(book["Already leaving"].iter_rows(values_only=True))
+    assert leaving[0] == ("Customer", "Customer ID", "Owner", "Why")
+    assert leaving[2] == ("004243", "004243", OWNERS[1], "Does not renew; ends 3 Feb 2026.")
+    record = list(book["Track record"].iter_rows(values_only=True))
+    assert record[1] == ("29 Dec 2025", 60, 14.2, None, None, None)
+    assert record[3] == ("1 Dec 2025", 60, 12.6, 13, 9, 2.1)
+    bare = replace(sample(1), leaving=[], unjudged=[], gone=[], track=[])
+    names = openpyxl.load_workbook(io.BytesIO(workbook_bytes(bare))).sheetnames
+    assert names == ["List", "About"]
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_workbook_payloads_stay_text(payload: str) -> None:
     content = workbook_bytes(everywhere(payload))
@@ -296,9 +309,10 @@ def test_page_offers_only_filters_with_a_choice() -> None:
 
 
 def test_page_of_an_empty_list_says_so() -> None:
-    listing = sample(0)
+    listing = replace(sample(0), leaving=[], unjudged=[], gone=[], track=[])
     assert "Nobody is on the list this week" in page_html(listing)
     assert not Page(page_html(listing)).attributes("table")
+    assert "Halden Freight" in page_html(sample(0))
     assert read_workbook(workbook_bytes(listing)) == []
     assert b"Nobody is on the list" in digest_eml(
         listing, sender="a@b.example", recipient="c@d.example"
@@ -412,6 +426,76 @@ def test_digest_names_the_top_ten_with_reasons() -> None:
     assert "50 more on the list." in plain
 
 
+def test_the_head_reads_what_is_at_stake_whose_it_is_and_what_became_of_past_lists() -> None:
+    listing = sample()
+    _, plain, html = parts(digest_eml(listing, sender="churn@example.com", recipient=None))
+    own = listing.rows[listing.rows["owner"] == OWNERS[1]]
+    share = f"{len(own)} to contact, about {own['risk'].sum():.0f} expected to leave, "
+    assert f"{OWNERS[1]}: {share}" in plain
+    for words in (
+        *OWNERS,
+        share,
+        track.in_words(listing.track),
+        "Halden Freight",
+        "a year at stake",
+    ):
+        assert words in plain
+        assert words in html
+    assert "Left the list since last week\n   - Cobalt Press: Active on" in plain.replace("\r", "")
+
+
+def test_a_mail_without_an_address_names_nobody() -> None:
+    mail, _, _ = parts(digest_eml(sample(1), sender="churn@example.com", recipient=None))
+    assert mail["To"] is None
+
+
+def test_each_owner_gets_their_own_customers_and_no_others() -> None:
+    listing = sample()
+    mails = owner_digests(
+        listing, sender="churn@example.com", recipients={OWNERS[0]: "a@b.example"}
+    )
+    assert list(mails) == sorted(OWNERS)
+    mail, plain, html = parts(mails[OWNERS[0]])
+    assert (mail["To"], parts(mails[OWNERS[1]])[0]["To"]) == ("a@b.example", None)
+    assert mail["Subject"] == f"{listing.title}: 15 customers for {OWNERS[0]}"
+    own = listing.rows[listing.rows["owner"] == OWNERS[0]]
+    assert re.findall(r"^(\d+)\. ", plain, re.MULTILINE) == [str(rank) for rank in own["rank"]]
+    assert "Osprey Clinics" in plain
+    assert "Cobalt Press" not in plain
+    assert not any(other in html for other in OWNERS[1:])
+
+
+def test_without_owners_there_is_one_digest() -> None:
+    listing = replace(sample(), rows=sample().rows.assign(owner="all"))
+    assert owner_digests(listing, sender="churn@example.com", recipients={}) == {}
+
+
+def test_everything_people_open_is_written_side_by_side(tmp_path: Path) -> None:
+    deliver = DeliverSettings(head="head@example.com", owners={OWNERS[2]: "priya@example.com"})
+    (tmp_path / "digests").mkdir()
+    (tmp_path / "digests" / "someone-else.eml").write_bytes(b"of an earlier run")
+    (tmp_path / "held_out.csv").write_bytes(b"not for people")
+    people.write(sample(), tmp_path, deliver=deliver)
+    found = people.files(tmp_path)
+    assert found[:4] == list(people.FILES)
+    assert [re.sub("-[0-9a-f]{6}.eml", "", name) for name in found[4:]] == [
+        "digests/anna-lindqvist",
+        "digests/marcus-oyelaran",
+        "digests/priya-raman",
+        "digests/tomas-ferreira",
+    ]
+    addressed = {name: parts((tmp_path / name).read_bytes())[0]["To"] for name in found[3:]}
+    assert [to for to in addressed.values() if to] == ["head@example.com", "priya@example.com"]
+
+
+@pytest.mark.parametrize(
+    "owner", ["../../etc/passwd", "a/b\\c", "CON", "", "李", "x" * 500, "\ud800"]
+)
+def test_an_owner_of_any_name_has_a_file_in_the_folder(owner: str) -> None:
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{5,50}", people.plain_name(owner))
+    assert people.plain_name(owner) != people.plain_name(f"{owner} ")
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_digest_payloads_add_no_header_part_or_element(payload: str) -> None:
     addresses = {"sender": "churn@example.com", "recipient": "anna@example.com"}
@@ -421,6 +505,10 @@ def test_digest_payloads_add_no_header_part_or_element(payload: str) -> None:
     assert [tag for tag, _ in Page(html).tags] == [tag for tag, _ in Page(usual_html).tags]
     assert wording.visible(payload).strip() in plain
     assert not mail.defects
+    mine = owner_digests(everywhere(payload), sender="churn@example.com", recipients={})
+    assert [parts(content)[0].keys() for content in mine.values()] == [
+        [name for name in usual.keys() if name != "To"]  # noqa: SIM118 - a mail is no mapping
+    ]
 
 
 @pytest.mark.parametrize(
@@ -492,3 +580,70 @@ def test_money(amount: float, currency: str | None, words: str) -> None:
 )
 def test_day(value: Any) -> None:
     assert wording.day(value) == "5 Jan 2026"
+
+
+# --- a mail to the customer ------------------------------------------------------------------
+
+
+PLAYS_FILE = yaml.safe_load((CONF / "retain" / "plays.yaml").read_text())["plays"]
+OURS = re.compile(r"\d|%|€|\b(risk|churn|score|play|list|model|segment|stake|reason)\w*\b", re.I)
+
+
+@pytest.mark.parametrize("play", [None, *PLAYS_FILE.values()])
+def test_a_draft_holds_no_figure_and_no_word_of_ours(play: dict[str, str] | None) -> None:
+    row = records(sample(5))[1] | {"customer_name": "Tidal Travel"}
+    told = {} if play is None else {name: play[name] for name in ("talking_point", "channel")}
+    detail = replace(sample(5).details[row["customer_id"]], **told)
+    subject, text = draft(row, detail)
+    assert subject == "Tidal Travel: a quick question"
+    assert detail.talking_point in text
+    assert text.startswith("Hello Tidal Travel team,\n\n")
+    assert text.endswith(f"Kind regards\n{row['owner']}")
+    assert not OURS.search(f"{subject}\n{text}")
+
+
+def test_a_draft_without_name_owner_and_point_still_reads_well() -> None:
+    row = records(sample(1))[0] | {"customer_name": None, "owner": "all"}
+    subject, text = draft(row, Detail())
+    assert subject == "A quick question"
+    assert text.startswith("Hello,\n\n")
+    assert text.endswith("Kind regards")
+    assert row["customer_id"] not in text
+
+
+# --- what became of earlier lists ------------------------------------------------------------
+
+
+def test_track_record_adds_up_settled_lists_and_draws_the_others_hollow() -> None:
+    found = track.track_record(sample(1).track)
+    assert found is not None
+    assert found["words"] == (
+        "3 settled lists: 35 of 177 customers left; 37.3 were expected to. To compare, as many "
+        "by longest silence: 24; as many at random: 6. 2 more are not settled yet."
+    )
+    assert [bar["kind"] for bar in found["bars"]] == ["settled"] * 3 + ["unsettled"] * 2
+    assert found["rows"][0] == {
+        "as_of": "29 Dec 2025", "size": "60", "expected": "14.2", "left": "not settled",
+        "silent": "–", "random": "–",
+    }  # fmt: skip
+    heights = [float(bar["height"]) for bar in found["bars"]]
+    assert heights == pytest.approx([110 * n / 15 for n in (12, 10, 13, 13.1, 14.2)], abs=0.1)
+
+
+def test_track_record_before_anything_is_settled_says_so() -> None:
+    assert track.track_record([]) is None
+    assert track.in_words(sample(1).track[:1]).startswith("No earlier list is settled yet: 1 waits")
+    one = replace(sample(1).track[-1], silent_left=None, random_left=None)
+    assert track.in_words([one]) == (
+        "1 settled list: 12 of 57 customers left; 11.8 were expected to."
+    )
+
+
+def test_track_record_shows_half_a_year() -> None:
+    past = sample(1).track[-1]
+    many = [replace(past, as_of=(AS_OF - timedelta(weeks=k)).isoformat()) for k in range(40)]
+    found = track.track_record(many)
+    assert found is not None
+    assert (len(found["bars"]), found["n_hidden"]) == (26, 14)
+    assert found["words"].startswith("40 settled lists")
+    assert float(found["bars"][-1]["to"]) <= found["width"]

@@ -15,7 +15,8 @@ from postgres import Server, psycopg
 from churn.contracts import LIST_COLUMNS
 from churn.errors import InputError
 from churn.io import feedback, sql_feedback
-from churn.io.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes, workbook_bytes
+from churn.io.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes
+from churn.io.workbook import workbook_bytes
 
 HEADINGS = {name: column.heading for name, column in COLUMNS.items()}
 

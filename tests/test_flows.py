@@ -54,13 +54,26 @@ def place(tmp_path_factory) -> Path:
     return place
 
 
+NO_SERVER = [
+    "deliver.host=127.0.0.1", "deliver.port=1", "deliver.security=none",
+    "deliver.head=head@example.com",
+]  # fmt: skip
+
+
 def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
-    churn(place, "weekly", "from=2025-10-20", "to=2025-10-27")
+    churn(place, "weekly", "from=2025-10-20", "to=2025-10-27", *NO_SERVER, expected=6)
     published = place / "published"
     revisions = ["2025-10-20/r1", "2025-10-27/r1"]
     assert publish.revisions(published) == revisions
     before = [publish.verify(published / name) for name in revisions]
-    churn(place, "weekly", "from=2025-10-20", "to=2025-10-27")
+    said = churn(place, "weekly", "from=2025-10-20", "to=2025-10-27", *NO_SERVER, expected=6)
+    assert "mail digest.eml of 2025-10-27/r1 was not delivered" in said
+    told = json.loads((published / "status.json").read_text())
+    assert told["exit_code"] == 6
+    assert [(one["name"], one["is_delivered"]) for one in told["deliveries"]] == [
+        ("digest.eml", False)
+    ]
+    assert len(list((place / "outbox" / "waiting").iterdir())) == 1
     assert publish.revisions(published) == revisions
     assert [publish.verify(published / name) for name in revisions] == before
     assert publish.current(published) == published / "2025-10-27/r1"

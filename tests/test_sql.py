@@ -23,7 +23,7 @@ from logbook import totals
 from postgres import IN_URL, PASSWORD, Server, psycopg
 
 from churn.errors import ChurnError, ConfigurationError, DeliveryError, InputError, MachineError
-from churn.io import listing, sink, sources, tables
+from churn.io import listing, sink, sources, sql_feedback, tables
 from churn.io.engine import Resources
 from churn.settings import SinkSettings, SourceSettings
 from churn.stages import check, features, rollup
@@ -698,6 +698,34 @@ def test_a_sink_written_twice_holds_the_rows_once(written, tmp_path):
     results(written.workspace, date(2026, 1, 12), empty=True)
     sink.send(settings, ["scores", "retention"], place=written.workspace, as_of=date(2026, 1, 12))
     assert written.rows("SELECT COUNT(*) FROM churn_scores") == [(2,)]
+
+
+def test_what_people_filled_in_outlives_a_list_that_is_written_anew(written):
+    as_of = date(2026, 1, 5)
+    results(written.workspace, as_of)
+    sink.send(SinkSettings("sql"), ["retention"], place=written.workspace, as_of=as_of)
+    table = "churn_retention_list"
+    written.run(f"UPDATE {table} SET outcome = 'not now', note = 'x' WHERE customer_id = '007'")
+    for is_empty, n_rows in ((False, 2), (True, 1)):
+        results(written.workspace, as_of, empty=is_empty)
+        sink.send(SinkSettings("sql"), ["retention"], place=written.workspace, as_of=as_of)
+        assert written.rows(f"SELECT COUNT(*) FROM {table}") == [(n_rows,)]
+        recorded = sql_feedback.read("CHURN_SQL_URL", table)
+        assert recorded[["customer_id", "as_of", "outcome", "note"]].to_numpy().tolist() == [
+            ["007", as_of, "not now", "x"]
+        ]
+
+
+def test_a_column_of_lists_arrives_as_json(written):
+    as_of = date(2026, 1, 5)
+    results(written.workspace, as_of)
+    place = written.workspace / "retention"
+    listed = tables.read(place, made_by="retain", part="2026-01-05")
+    listed["marks"] = [[{"day": as_of.isoformat(), "words": "späß"}], None]
+    tables.write(place, {"2026-01-05": listed}, keep=True)
+    sink.send(SinkSettings("sql"), ["retention"], place=written.workspace, as_of=as_of)
+    found = written.rows("SELECT marks FROM churn_retention_list ORDER BY rank")
+    assert found == [('[{"day": "2026-01-05", "words": "späß"}]',), (None,)]
 
 
 def test_values_of_the_panel_arrive_as_they_are(written):

@@ -22,6 +22,7 @@ COMMANDS = {
     "replay": "from= to=: past weeks as if live",
     "outcomes": "takes in what CS recorded: outcomes.files='back/*.xlsx' or outcomes.table=",
     "impact": "what contacting has changed, with intervals that hold at every weekly look",
+    "deliver": "sends the mails and notices of the current list, and what could not be sent before",
     "status": "exits 0 while the current list is fresh, 4 when it is too old",
     "completion": "prints a completion script for bash or zsh",
 }

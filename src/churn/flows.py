@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from churn.errors import ConfigurationError, DeliveryError, HeldBackError
-from churn.io import bundle, progress, publish, sink, tables
+from churn.io import bundle, delivery, progress, publish, sink, tables
 from churn.io.lock import held
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings, SinkSettings
@@ -43,6 +43,7 @@ def run(settings: Settings) -> None:
 def weekly(settings: Settings) -> None:
     """New logs → champion → published list; with `from=` and `to=` one revision a week, in order."""
     sink.require(settings.sink)
+    delivery.require(settings.deliver)
     target, settings = settings.sink, _kept_local(settings)
     unsent: list[DeliveryError] = []
     with held(settings.place, doing="weekly"):
@@ -56,6 +57,8 @@ def weekly(settings: Settings) -> None:
             if not settings.weekly.dry_run:
                 names = ["scores", "retention"]
                 unsent += sink.unsent(target, names, place=settings.place, as_of=as_of)
+        if not settings.weekly.dry_run:
+            unsent += delivery.unsent(settings.deliver, place=settings.place)
     if unsent:
         raise unsent[0]
 

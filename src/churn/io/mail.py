@@ -1,48 +1,88 @@
-"""The weekly digest as an e-mail: the top ten with their reasons, as text and as HTML."""
+"""The weekly digests as e-mails: one of the whole list, and one for each owner; text and HTML."""
 
 import email.policy
-import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, time
 from email.message import EmailMessage
 from typing import Any
 
 from churn.errors import ConfigurationError
-from churn.io import wording
-from churn.io.handout import Listing, records, summary, who
+from churn.io import track, wording
+from churn.io.handout import Aside, Listing, leavers, records, stake_total, summary, who
 from churn.io.page import REASONS, templates
+from churn.settings.deliver import ADDRESS
 
-N_TOP = 10
-"""How many customers the digest names; the list has them all."""
+N_TOP, N_OWN = 10, 15
+"""How many customers the digest of the whole list, and that of an owner, names."""
 
 BOUNDARY = "=_churn_digest"
 """Parts the mail: no text can end a part, `=_` cannot occur in a quoted-printable body."""
 
+MAX_SUBJECT = 200
+"""Characters of a subject: names in it are strangers' texts."""
 
-def digest_eml(listing: Listing, *, sender: str, recipient: str) -> bytes:
-    """The digest as the bytes of an `.eml`; the same listing gives the same bytes.
+HOW_TO = "To record what happened, fill in the yellow columns of retention_list.xlsx."
 
-    The date is `as_of` (midnight UTC), there is no Message-ID: whoever sends it adds one. Raises
+
+def digest_eml(listing: Listing, *, sender: str, recipient: str | None) -> bytes:
+    """The digest of the whole list, for the head of CS, as the bytes of an `.eml`.
+
+    What is at stake, what became of earlier lists, each owner's share, and the top ten with their
+    reasons. The same listing gives the same bytes: the date is `as_of` (midnight UTC), there is no
+    Message-ID (whoever sends it adds one), and without `recipient` no To. Raises
     `ConfigurationError` when an address is not a plain `name@host`.
     """
-    mail = EmailMessage(policy=email.policy.SMTP)
-    mail["Subject"] = wording.visible(f"{listing.title}: top {min(N_TOP, len(listing.rows))}")
-    mail["From"] = _address(sender, "sender")
-    mail["To"] = _address(recipient, "recipient")
-    mail["Date"] = datetime.combine(listing.as_of, time(), UTC)
     rows = records(listing)
-    entries = [_entry(row) for row in rows[:N_TOP]]
-    mail.set_content(_plain(listing, rows, entries), cte="quoted-printable")
-    mail.add_alternative(_html(listing, rows, entries), subtype="html", cte="quoted-printable")
+    subject = f"{listing.title}: top {min(N_TOP, len(rows))}"
+    content = _content(listing, rows, n_named=N_TOP) | {
+        "paragraphs": [track.in_words(listing.track)] if listing.track else [],
+        "owners": _by_owner(rows),
+    }
+    return _mail(listing, subject, content, sender=sender, recipient=recipient)
+
+
+def owner_digests(
+    listing: Listing, *, sender: str, recipients: Mapping[str, str]
+) -> dict[str, bytes]:
+    """The digest of each owner as the bytes of an `.eml`, by the owner's name in the list.
+
+    Without To where `recipients` has no address. Nobody's where there are no owners.
+    """
+    rows = records(listing)
+    owners = sorted({str(row["owner"]) for row in rows if row["owner"] not in (None, "", "all")})
+    found = {}
+    for owner in owners:
+        own = [row for row in rows if row["owner"] == owner]
+        n_own = f"{len(own):,} customer{'s' if len(own) != 1 else ''}"
+        subject = f"{listing.title}: {n_own} for {owner}"
+        content = _content(listing, own, n_named=N_OWN, owner=owner)
+        found[owner] = _mail(
+            listing, subject, content, sender=sender, recipient=recipients.get(owner)
+        )
+    return found
+
+
+def _mail(
+    listing: Listing, subject: str, content: dict[str, Any], *, sender: str, recipient: str | None
+) -> bytes:
+    title = wording.visible(subject)[:MAX_SUBJECT]
+    # Folded, an ASCII subject a little too long for a line would begin with a space.
+    longest = 998 if title.isascii() else email.policy.SMTP.max_line_length
+    mail = EmailMessage(policy=email.policy.SMTP.clone(max_line_length=longest))
+    mail["Subject"] = title
+    mail["From"] = _address(sender, "sender")
+    if recipient is not None:
+        mail["To"] = _address(recipient, "recipient")
+    mail["Date"] = datetime.combine(listing.as_of, time(), UTC)
+    html = templates().get_template("digest.html.j2").render(content)
+    mail.set_content(_plain(content), cte="quoted-printable")
+    mail.add_alternative(html, subtype="html", cte="quoted-printable")
     mail.set_boundary(BOUNDARY)
     return mail.as_bytes()
 
 
-_ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(\.[\w-]+)*", re.ASCII)
-"""One plain address, as the HTML standard has it: a line break would add headers of its own."""
-
-
 def _address(text: str, what: str) -> str:
-    if _ADDRESS.fullmatch(text):
+    if ADDRESS.fullmatch(text):
         return text
     raise ConfigurationError(
         f"the {what} of the digest is not an e-mail address",
@@ -50,6 +90,45 @@ def _address(text: str, what: str) -> str:
         expected="one plain address such as success@example.com",
         next_step=f"correct the {what}'s address in the configuration",
     )
+
+
+def _content(
+    listing: Listing, rows: list[dict[str, Any]], *, n_named: int, owner: str | None = None
+) -> dict[str, Any]:
+    """What a mail about `rows` says; of those beside the list only the owner's."""
+    n_more = len(rows) - n_named
+    more = [f"{n_more:,} more on the list."] if n_more > 0 else []
+    groups = {"Already leaving": listing.leaving, "Left the list since last week": listing.gone}
+    return {
+        "title": wording.visible(listing.title),
+        "summary": summary(listing, rows),
+        "notes": [wording.visible(note) for note in listing.notes],
+        "paragraphs": [],
+        "owners": [],
+        "entries": [_entry(row) for row in rows[:n_named]],
+        "asides": [
+            (name, [_aside(one) for one in chosen[:N_TOP]], max(0, len(chosen) - N_TOP))
+            for name, group in groups.items()
+            if (chosen := [one for one in group if owner is None or one.owner == owner])
+        ],
+        "last_words": [*more, HOW_TO],
+    }
+
+
+def _aside(one: Aside) -> tuple[str, str]:
+    return wording.text(one.customer_name or one.customer_id), wording.visible(one.why)
+
+
+def _by_owner(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Each owner with what is theirs, in words; nothing where there is one."""
+    owners = sorted({wording.text(row["owner"]) for row in rows})
+    shares = []
+    for owner in owners if len(owners) > 1 else []:
+        own = [row for row in rows if wording.text(row["owner"]) == owner]
+        stake = stake_total(own)
+        at_stake = f", {stake} a year at stake" if stake != wording.DASH else ""
+        shares.append((owner, f"{len(own):,} to contact, {leavers(own)}{at_stake}"))
+    return shares
 
 
 def _entry(row: dict[str, Any]) -> dict[str, Any]:
@@ -71,29 +150,15 @@ def _entry(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plain(listing: Listing, rows: list[dict[str, Any]], entries: list[dict[str, Any]]) -> str:
-    lines = [wording.visible(listing.title), summary(listing, rows), ""]
-    lines += [wording.visible(note) for note in listing.notes]
-    for entry in entries:
+def _plain(content: dict[str, Any]) -> str:
+    lines = [content["title"], content["summary"], "", *content["notes"], *content["paragraphs"]]
+    lines += [f"{owner}: {share}" for owner, share in content["owners"]]
+    for entry in content["entries"]:
         lines += ["", f"{entry['rank']}. {entry['who']}", f"   {', '.join(entry['figures'])}"]
         lines += [f"   - {reason}" for reason in entry["reasons"]]
         lines += [f"   + {entry['protects']}"] if entry["protects"] else []
         lines += [f"   Suggested: {entry['play']}"] if entry["play"] else []
-    return "\n".join([*lines, "", *_last_words(rows)]) + "\n"
-
-
-def _html(listing: Listing, rows: list[dict[str, Any]], entries: list[dict[str, Any]]) -> str:
-    page = templates().get_template("digest.html.j2")
-    return page.render(
-        title=wording.visible(listing.title),
-        summary=summary(listing, rows),
-        notes=[wording.visible(note) for note in listing.notes],
-        entries=entries,
-        last_words=_last_words(rows),
-    )
-
-
-def _last_words(rows: list[dict[str, Any]]) -> list[str]:
-    n_more = len(rows) - N_TOP
-    more = [f"{n_more:,} more on the list."] if n_more > 0 else []
-    return [*more, "To record what happened, fill in the yellow columns of retention_list.xlsx."]
+    for name, customers, n_more in content["asides"]:
+        lines += ["", name, *(f"   - {customer}: {why}" for customer, why in customers)]
+        lines += [f"   and {n_more:,} more"] if n_more else []
+    return "\n".join([*lines, "", *content["last_words"]]) + "\n"

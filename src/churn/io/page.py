@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import re
-import statistics
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -20,13 +19,13 @@ from urllib.parse import quote
 import jinja2
 
 from churn.io import wording
-from churn.io.handout import Detail, Listing, expected_leavers, records, stake_total, who
+from churn.io.handout import Aside, Detail, Listing, expected_leavers, records, stake_total, who
+from churn.io.page_details import STATUS_WORDS, detail_of, families, owner_of, script_data, spoken
+from churn.io.track import track_record
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 REASONS = ("reason_1", "reason_2", "reason_3")
-
-STATUS_WORDS = {"new": "New", "still": "Still", "back": "Back"}
 
 _JSON_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
@@ -34,18 +33,20 @@ _JSON_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 def page_html(listing: Listing) -> str:
     """The list as one self-contained page; the same listing gives the same text."""
     rows = records(listing)
-    style, script = _asset("page.css"), _asset("list.js")
+    style, script = _asset("page.css"), _asset("details.js") + _asset("list.js")
     page = templates().get_template("list.html.j2")
     return page.render(
         title=wording.visible(listing.title),
         as_of=wording.day(listing.as_of),
-        facts=_spoken(listing.facts),
+        facts=spoken(listing.facts),
         notes=[wording.visible(note) for note in listing.notes],
         tiles=_tiles(rows),
         has=_columns_with_content(rows),
         filters=_filters(listing, rows),
-        rows=[_row(row, _detail(listing, row)) for row in rows],
-        data=_json_block(_data(listing, rows)),
+        rows=[_row(row, detail_of(listing, row)) for row in rows],
+        asides=_asides(listing),
+        track=track_record(listing.track),
+        data=_json_block(script_data(listing, rows)),
         style=style,
         script=script,
         policy=_policy(style, script),
@@ -120,8 +121,42 @@ def _json_block(content: Any) -> str:
     return block.translate(_JSON_ESCAPES)
 
 
-def _spoken(facts: dict[str, str]) -> dict[str, str]:
-    return {wording.visible(name): wording.text(value) for name, value in facts.items()}
+N_OPEN = 12
+"""A section beside the list with more customers than this waits to be opened."""
+
+
+def _asides(listing: Listing) -> list[dict[str, Any]]:
+    """The sections beside the list that have somebody in them."""
+    sections = (
+        ("Already leaving", "They said that they go, or their end is set.", listing.leaving),
+        (
+            "Cannot judge yet",
+            "Too little is known of them to say how likely they leave.",
+            listing.unjudged,
+        ),
+        ("Left the list since last week", "On the list before, not now.", listing.gone),
+    )
+    return [
+        {
+            "title": title,
+            "hint": hint,
+            "count": f"{len(customers):,}",
+            "is_open": len(customers) <= N_OPEN,
+            "has_owner": len({one.owner for one in customers}) > 1,
+            "customers": [_aside(one) for one in customers],
+        }
+        for title, hint, customers in sections
+        if customers
+    ]
+
+
+def _aside(one: Aside) -> dict[str, str]:
+    return {
+        "who": wording.text(one.customer_name or one.customer_id),
+        "id": wording.visible(one.customer_id) if one.customer_name else "",
+        "owner": wording.text(one.owner),
+        "why": wording.visible(one.why),
+    }
 
 
 def _tiles(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -149,12 +184,12 @@ def _columns_with_content(rows: list[dict[str, Any]]) -> dict[str, bool]:
 
 def _filters(listing: Listing, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The drop-downs that have at least two things to choose from."""
-    details = [_detail(listing, row) for row in rows]
-    choices = {"owner": {_owner(row) for row in rows}}
+    details = [detail_of(listing, row) for row in rows]
+    choices = {"owner": {owner_of(row) for row in rows}}
     for name in listing.attributes:
         choices[f"is:{name}"] = {wording.text(one.attributes.get(name)) for one in details}
     choices["status"] = {wording.text(row["status"]) for row in rows}
-    choices["family"] = {family for one in details for family in _families(one)}
+    choices["family"] = {family for one in details for family in families(one)}
     labels = {"owner": "Owner", "status": "Status", "family": "Reason"}
     return [
         {
@@ -167,20 +202,6 @@ def _filters(listing: Listing, rows: list[dict[str, Any]]) -> list[dict[str, Any
     ]
 
 
-def _owner(row: dict[str, Any]) -> str:
-    return wording.text(row["owner"])
-
-
-def _families(detail: Detail) -> list[str]:
-    """The families that speak for leaving, as the reason filter offers them."""
-    raising = [one for one in detail.reasons if one["direction"] == "raises"]
-    return sorted({wording.visible(str(one["family"])) for one in raising})
-
-
-def _detail(listing: Listing, row: dict[str, Any]) -> Detail:
-    return listing.details.get(row["customer_id"]) or Detail()
-
-
 def _row(row: dict[str, Any], detail: Detail) -> dict[str, Any]:
     """One row of the table as texts."""
     status = wording.text(row["status"])
@@ -188,7 +209,7 @@ def _row(row: dict[str, Any], detail: Detail) -> dict[str, Any]:
         "rank": wording.text(row["rank"]),
         "who": who(row),
         "tags": _tags(row, detail),
-        "owner": _owner(row),
+        "owner": owner_of(row),
         "status": status,
         "status_words": STATUS_WORDS.get(status, status),
         "weeks": _weeks(row["weeks_on_list"]),
@@ -215,123 +236,3 @@ def _tags(row: dict[str, Any], detail: Detail) -> list[str]:
 
 def _weeks(n_weeks: Any) -> str:
     return f"week {int(n_weeks)}" if n_weeks is not None and n_weeks > 1 else ""
-
-
-def _data(listing: Listing, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the script knows: sort and filter keys, and the details behind each row."""
-    calendars: dict[tuple[str, ...], int] = {}
-    entries = []
-    for row in rows:
-        detail = _detail(listing, row)
-        place = calendars.setdefault(tuple(detail.weeks), len(calendars))
-        entries.append(_entry(listing, row) | {"calendar": place})
-    return {
-        "calendars": [[wording.day(week) for week in weeks] for weeks in calendars],
-        "rows": entries,
-    }
-
-
-def _entry(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
-    detail = _detail(listing, row)
-    return {
-        "sort": _sort_keys(row),
-        "keys": _filter_keys(listing, row),
-        "stake": [wording.sign(row["currency"]), _number(row["at_stake"])],
-        "lead": _lead(row),
-        "usual": [_usual(detail.activity), _usual(detail.events)],
-        "activity": [int(n_days) for n_days in detail.activity],
-        "events": [int(n_events) for n_events in detail.events],
-        "reasons": [_reason(reason) for reason in detail.reasons],
-        "facts": _facts(row),
-        "contract": _contract(detail),
-        "ids": _ids(row),
-    }
-
-
-def _number(value: Any) -> float | None:
-    """A number that JSON knows, whatever numpy type it came in."""
-    return None if value is None else float(value)
-
-
-def _sort_keys(row: dict[str, Any]) -> dict[str, Any]:
-    act_before = wording.as_date(row["act_before"])
-    order = list(STATUS_WORDS)
-    return {
-        "rank": _number(row["rank"]),
-        "who": who(row).casefold(),
-        "owner": _owner(row).casefold(),
-        "status": order.index(row["status"]) if row["status"] in order else None,
-        "risk": _number(row["risk"]),
-        "stake": _number(row["at_stake"]),
-        "act": act_before.toordinal() if act_before else None,
-    }
-
-
-def _filter_keys(listing: Listing, row: dict[str, Any]) -> dict[str, list[str]]:
-    detail = _detail(listing, row)
-    keys = {"owner": [_owner(row)], "status": [wording.text(row["status"])]}
-    for name in listing.attributes:
-        keys[f"is:{name}"] = [wording.text(detail.attributes.get(name))]
-    return keys | {"family": _families(detail)}
-
-
-def _reason(reason: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "raises": reason["direction"] == "raises",
-        "family": wording.visible(str(reason["family"])),
-        "sentence": wording.visible(str(reason["sentence"])),
-        "size": round(abs(float(reason["contribution"])), 3),
-    }
-
-
-def _usual(values: list[int]) -> float | None:
-    """The usual level: the median week before the last four, from the first week of use on.
-
-    None where fewer than four weeks are left to say what is usual.
-    """
-    first = next((place for place, value in enumerate(values) if value), len(values))
-    weeks = [float(value) for value in values[first:-4]]
-    return statistics.median(weeks) if len(weeks) >= 4 else None
-
-
-def _lead(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """The figures that open the details, as label and words."""
-    average = f", {wording.times(row['times_average'])} average" if row["times_average"] else ""
-    lead = [(f"risk{average}", wording.percent(row["risk"]))]
-    if row["risk_8w"] is not None:
-        lead.append(("risk in 8 weeks", wording.percent(row["risk_8w"])))
-    if row["at_stake"] is not None:
-        lead.append(("a year at stake", wording.money(row["at_stake"], row["currency"])))
-    return [*lead, ("act before", wording.day(row["act_before"]))]
-
-
-def _contract(detail: Detail) -> list[tuple[str, str]]:
-    """Contract and attributes as label and words; what both name is said once."""
-    named = {name.casefold() for name in detail.contract}
-    others = {
-        name.capitalize(): value
-        for name, value in detail.attributes.items()
-        if name.casefold() not in named
-    }
-    return list(_spoken({**detail.contract, **others}).items())
-
-
-def _facts(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """The figures of the row that the table has no room for, as label and words."""
-    change = wording.points(row["risk_change"])
-    facts = {
-        "Suggested play": wording.text(row["suggested_play"]),
-        "Owner": _owner(row),
-        "Risk in 8 weeks": wording.percent(row["risk_8w"]),
-        "Change since the last list": change or wording.DASH,
-        "Value a month": wording.money(row["value_month"], row["currency"]),
-        "Last contact": wording.day(row["last_contact"]),
-        "Confidence": wording.text(row["confidence"]),
-        "Weeks on the list": wording.text(row["weeks_on_list"]),
-    }
-    return [(name, words) for name, words in facts.items() if words != wording.DASH]
-
-
-def _ids(row: dict[str, Any]) -> list[tuple[str, str]]:
-    labels = {"customer_id": "Customer ID", "list_id": "List ID", "model_version": "Model"}
-    return [(label, wording.text(row[name])) for name, label in labels.items()]

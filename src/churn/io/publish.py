@@ -16,14 +16,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from churn.errors import InputError
-from churn.io import bundle, earlier, page, tables
+from churn.io import bundle, earlier, page, people, tables
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.retention.policy import Policy
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
 
-PEOPLES_FILES = ("retention_list.csv", "retention_list.xlsx", "retention_list.html", "digest.eml")
 TABLES = {"retention_list": "retention", "scores": "scores", "reasons": "reasons"}
 
 
@@ -72,8 +71,10 @@ def _gather(workspace: Workspace, folder: Path, as_of: date) -> None:
     for name, table in TABLES.items():
         path = tables.parts(workspace.folder(table), made_by=table)[part]
         shutil.copyfile(path, folder / f"{name}.parquet")
-    for name in PEOPLES_FILES:
-        shutil.copyfile(workspace.folder("retention") / part / name, folder / name)
+    week = workspace.folder("retention") / part
+    for name in people.files(week):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(week / name, folder / name)
     champion = bundle.described(workspace.place)
     card = model_card.text(champion.version, champion.spec, churn=champion.spec["churn"])
     (folder / "card.md").write_text(card)
@@ -91,7 +92,7 @@ def _manifest(
     return {
         "as_of": part,
         "previous": before and {"revision": before.revision, "manifest_sha256": before.sha256},
-        "files": {path.name: _described(path) for path in sorted(folder.iterdir())},
+        "files": {name: _described(folder / name) for name in _names(folder)},
         "inputs": {
             "deliveries": usage["deliveries"],
             **{name: _input(workspace, name) for name in (*USAGE, *SIDES)},
@@ -136,6 +137,12 @@ def _counted(policy: Policy) -> dict[str, int]:
     return {name: len(getattr(policy, name)) for name in ("always", "do_not_contact", "capacities")}
 
 
+def _names(folder: Path) -> list[str]:
+    """The files of a revision as paths below it."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
 def _described(path: Path) -> dict[str, Any]:
     described: dict[str, Any] = {"sha256": tables.sha256(path)}
     if path.suffix == ".parquet":
@@ -154,7 +161,7 @@ def _settle(week: Path, folder: Path) -> Path:
         last = week / f"r{numbers[-1]}"
         if _files(last) == _files(folder):
             return last
-    for path in folder.iterdir():
+    for path in [*folder.rglob("*")]:
         tables.sync(path)
     tables.sync(folder)
     place = week / f"r{(numbers[-1] if numbers else 0) + 1}"

@@ -1,6 +1,7 @@
 """Results → tables of a database: the rows of the same dates are replaced, in one transaction."""
 
 import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from churn.contracts import LIST_COLUMNS, SCORES
+from churn.contracts import FEEDBACK_COLUMNS, LIST_COLUMNS, SCORES
 from churn.io import sql
 from churn.io.sink import DATED, Shipment
 from churn.settings import SinkSettings
@@ -44,20 +45,44 @@ are those of its features, typed by the statement that made them."""
 def replace(sink: SinkSettings, name: str, shipment: Shipment) -> int:
     """Make the rows of `shipment` the only ones of its dates in table `name`; returns how many.
 
-    The table is created where it is missing, and columns are added that it does not have yet.
+    The table is created where it is missing, and columns are added that it does not have yet. What
+    people filled into a list there stays, with the whole row where the customer is no longer listed.
     """
     files = [pq.ParquetFile(path) for path in shipment.paths]
     kinds = {field.name: _kind(shipment.name, field) for field in files[0].schema_arrow}
     with sql.connected(sink.url_variable, is_read_only=False) as connection:
         table = _table(name, kinds, schema=sink.schema, dated=DATED[shipment.name])
         _prepare(connection, table)
-        connection.execute(
-            sa.delete(table).where(table.c[DATED[shipment.name]].in_(shipment.dates))
-        )
+        ours = table.c[DATED[shipment.name]].in_(shipment.dates)
+        filled = _filled_in(connection, table, ours)
+        connection.execute(sa.delete(table).where(ours))
         for file in files:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 _insert(connection, table, _typed(pa.Table.from_batches([batch]), kinds))
+        _give_back(connection, table, filled)
     return sum(int(file.metadata.num_rows) for file in files)
+
+
+def _filled_in(
+    connection: sa.Connection, table: sa.Table, ours: sa.ColumnElement[bool]
+) -> list[dict[str, Any]]:
+    """The rows into which somebody has written what came of a contact."""
+    columns = [table.c[name] for name in FEEDBACK_COLUMNS if name in table.c]
+    if not columns:
+        return []
+    is_filled = sa.or_(
+        *(sa.func.coalesce(sa.cast(column, sa.Text), "") != "" for column in columns)
+    )
+    found = connection.execute(sa.select(table).where(ours, is_filled))
+    return [dict(row) for row in found.mappings()]
+
+
+def _give_back(connection: sa.Connection, table: sa.Table, filled: list[dict[str, Any]]) -> None:
+    for row in filled:
+        said = {name: row[name] for name in FEEDBACK_COLUMNS if name in row}
+        keys = [column == row[column.name] for column in table.primary_key.columns]
+        if not connection.execute(sa.update(table).where(*keys).values(said)).rowcount:
+            connection.execute(sa.insert(table).values(row))
 
 
 def _kind(name: str, field: pa.Field) -> str:
@@ -102,9 +127,18 @@ def _typed(rows: pa.Table, kinds: Mapping[str, str]) -> pa.Table:
     for name in rows.column_names:
         kind = TYPES[kinds[name]][1]
         column = rows[name]
-        is_empty = column.null_count == len(column)
-        arrays.append(pa.nulls(len(column), kind) if is_empty else column.cast(kind))
+        if column.null_count == len(column):
+            arrays.append(pa.nulls(len(column), kind))
+        elif pa.types.is_nested(column.type):
+            arrays.append(pa.array([_as_json(value) for value in column.to_pylist()], kind))
+        else:
+            arrays.append(column.cast(kind))
     return pa.table(arrays, names=rows.column_names)
+
+
+def _as_json(value: Any) -> str | None:
+    """A list or struct as JSON: a table of a database has no other way that all of them share."""
+    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:

@@ -1,7 +1,7 @@
 """Typed settings for every Hydra key, built into the rooms' own value objects.
 
-`inputs` what goes in, `lab` training and experiments, `weekly` what comes of a model; a policy of the
-list is `retention.policy.Policy` itself. `checks` refuses values.
+`inputs` what goes in, `lab` training and experiments, `weekly` what comes of a model, `deliver` who
+gets it; a policy of the list is `retention.policy.Policy` itself. `checks` refuses values.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from churn.features.labels import Definition
 from churn.retention.policy import Policy
 from churn.retention.reasons import Language, language
 from churn.settings.checks import between, one_of, plain_name
+from churn.settings.deliver import DeliverSettings
 from churn.settings.inputs import (
     EngineSettings,
     FeatureSettings,
@@ -44,6 +45,7 @@ __all__ = [
     "CompareSettings",
     "ConfigSettings",
     "DefineSettings",
+    "DeliverSettings",
     "EngineSettings",
     "ExplainSettings",
     "FeatureSettings",
@@ -100,6 +102,7 @@ class Settings:
     config: ConfigSettings = field(default_factory=ConfigSettings)
     weekly: WeeklySettings = field(default_factory=WeeklySettings)
     sink: SinkSettings = field(default_factory=SinkSettings)
+    deliver: DeliverSettings = field(default_factory=DeliverSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
     outcomes: OutcomesSettings = field(default_factory=OutcomesSettings)
     impact: ImpactSettings = field(default_factory=ImpactSettings)

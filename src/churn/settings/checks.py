@@ -27,14 +27,14 @@ def plain_name(key: str, value: str) -> None:
         )
 
 
-def variable(key: str, value: str) -> None:
+def variable(key: str, value: str, *, example: str = "CHURN_SQL_URL") -> None:
     """Raise `ConfigurationError` for what names no variable; it may be the secret itself."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
         raise ConfigurationError(
             f"{key} is not the name of an environment variable",
             got="other characters (not shown: a URL holds a password)",
-            expected="letters, digits and _, such as CHURN_SQL_URL",
-            next_step=f"export CHURN_SQL_URL=…, and leave {key} as it is",
+            expected=f"letters, digits and _, such as {example}",
+            next_step=f"export {example}=…, and write that name into {key}",
         )
 
 

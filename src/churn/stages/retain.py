@@ -12,10 +12,8 @@ from churn.io import (
     bundle,
     details,
     earlier,
-    export,
-    mail,
     moves,
-    page,
+    people,
     roster,
     sink,
     tables,
@@ -48,11 +46,7 @@ def run(settings: Settings) -> None:
     about = details.About(workspace, as_of, found, reasons)
     made = _listing(about, rows, settings, champion)
     folder = workspace.folder("retention") / as_of.isoformat()
-    tables.write_bytes(folder / "retention_list.csv", export.csv_bytes(rows))
-    tables.write_bytes(folder / "retention_list.xlsx", export.workbook_bytes(made))
-    tables.write_bytes(folder / "retention_list.html", page.page_html(made).encode())
-    digest = mail.digest_eml(made, sender="churn@localhost", recipient="customer-success@localhost")
-    tables.write_bytes(folder / "digest.eml", digest)
+    people.write(made, folder, deliver=settings.deliver)
     log.info("%d customers to contact, in %s", len(rows), folder / "retention_list.html")
     sink.send(settings.sink, ["retention"], place=settings.place, as_of=as_of)
 

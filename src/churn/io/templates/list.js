@@ -1,7 +1,13 @@
 "use strict";
-// Sorting, search, filters and details of the list. Texts of customers are only ever text nodes.
+// Sorting, search, filters of the list and the panel of a customer (what is in it: details.js).
+// Texts of customers are only ever text nodes.
 (() => {
   const { calendars, rows: entries } = JSON.parse(document.getElementById("data").textContent);
+  const { make, sections } = details;
+  const beside = [...document.querySelectorAll("[data-aside]")].map((box) => ({ box, rows: [...box.querySelectorAll("[data-owner]")] }));
+  addEventListener("beforeprint", () => {
+    for (const { box, rows } of beside) if (rows.length <= 200) box.open = true;
+  });
   const table = document.querySelector("main > table");
   if (!table) return;
   const body = table.tBodies[0];
@@ -22,24 +28,11 @@
   let sort = { key: "rank", way: "up" };
   let order = items;
   let opened = null;
-  let limit = 120; // rows on show: more would make each key press wait for the layout
+  const SHORT = 60; // rows on show: more would make each key press wait for the layout
+  let limit = SHORT;
 
   function plain(text) {
     return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
-  }
-
-  function make(tag, settings = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(settings)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
-
-  function draw(tag, settings, ...children) {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(settings)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
   }
 
   // --- sorting and filtering ---
@@ -76,17 +69,32 @@
         wanted.every(([key, value]) => item.entry.keys[key].includes(value));
     }
     lay();
+    siftBeside(words, (wanted.find((pair) => pair[0] === "owner") || [])[1]);
     for (const select of filters) select.classList.toggle("on", select.value !== "");
     if (more) more.textContent = wanted.length ? `Filters (${wanted.length})` : "Filters";
     document.getElementById("clear").hidden = !words.length && !wanted.length;
     tell();
   }
 
+  function siftBeside(words, owner) {
+    for (const { box, rows } of beside) {
+      let count = 0;
+      for (const tr of rows) {
+        tr.words ??= plain(tr.textContent);
+        const fits = (owner === undefined || tr.dataset.owner === owner) && words.every((word) => tr.words.includes(word));
+        if (tr.hidden === fits) tr.hidden = !fits;
+        count += fits;
+      }
+      box.hidden = count === 0;
+    }
+  }
+
   function lay() {
     let count = 0;
     for (const item of order) {
       count += item.fits;
-      item.tr.hidden = !item.fits || count > limit;
+      const isHidden = !item.fits || count > limit;
+      if (item.isHidden !== isHidden) item.tr.hidden = item.isHidden = isHidden;
     }
     rest.hidden = count <= limit;
     rest.textContent = `Show all ${count.toLocaleString("en")}`;
@@ -162,86 +170,6 @@
 
   // --- details ---
 
-  function definitions(pairs, kind = "") {
-    const list = make("dl", { class: kind });
-    for (const [name, value] of pairs) {
-      list.append(make("dt", {}, name), make("dd", {}, make("bdi", {}, value)));
-    }
-    return list;
-  }
-
-  function section(title, ...children) {
-    return make("section", {}, make("h3", {}, title), ...children);
-  }
-
-  function chart(title, values, usual, ceiling, weeks) {
-    const [left, right, top, base] = [34, 496, 10, 82];
-    const [slot, height] = [(right - left) / values.length, base - top];
-    const y = (value) => base - (height * value) / ceiling;
-    const said = `${title} over ${values.length} weeks${usual === null ? "" : `, usually ${usual}`}; last four: ${values.slice(-4).join(", ")}`;
-    const svg = draw("svg", { class: "chart", viewBox: "0 0 540 102", role: "img", "aria-label": said });
-    values.forEach((value, i) => {
-      const bar = { x: left + i * slot + 2, y: value ? y(value) : base - 1, width: slot - 4, height: value ? base - y(value) : 1 };
-      const kind = i >= values.length - 4 ? "recent" : "before";
-      svg.append(draw("rect", { ...bar, class: kind }, draw("title", {}, `Week of ${weeks[i]}: ${value}`)));
-    });
-    svg.append(draw("line", { x1: left, x2: right, y1: base, y2: base, class: "axis" }));
-    svg.append(draw("text", { x: left - 6, y: top + 4, "text-anchor": "end" }, String(ceiling)));
-    svg.append(draw("text", { x: left - 6, y: base + 3, "text-anchor": "end" }, "0"));
-    const middle = Math.floor(values.length / 2);
-    svg.append(draw("text", { x: left, y: base + 16 }, weeks[0]));
-    svg.append(draw("text", { x: left + middle * slot, y: base + 16, "text-anchor": "middle" }, weeks[middle]));
-    svg.append(draw("text", { x: right, y: base + 16, "text-anchor": "end" }, weeks[weeks.length - 1]));
-    if (usual !== null) {
-      svg.append(draw("line", { x1: left, x2: right, y1: y(usual), y2: y(usual), class: "usual" }));
-      svg.append(draw("text", { x: right + 5, y: y(usual) + 4, class: "usual-label" }, String(usual)));
-    }
-    return svg;
-  }
-
-  function numbers(weeks, entry) {
-    const rows = weeks.map((week, i) => make("tr", {}, make("th", { scope: "row" }, week), make("td", {}, String(entry.activity[i])), make("td", {}, String(entry.events[i]))));
-    const head = ["Week of", "Active days", "Events"].map((name) => make("th", { scope: "col" }, name));
-    const inner = make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows.reverse()));
-    return make("details", {}, make("summary", {}, "The numbers"), inner);
-  }
-
-  function usage(entry) {
-    const weeks = calendars[entry.calendar];
-    if (!weeks.length) return [];
-    const peak = Math.max(1, ...entry.events, entry.usual[1] || 0);
-    return [
-      section(
-        `Use over the last ${weeks.length} weeks`,
-        make("p", { class: "legend" }, "Active days a week"),
-        chart("Active days a week", entry.activity, entry.usual[0], 7, weeks),
-        make("p", { class: "legend" }, "Events a week"),
-        chart("Events a week", entry.events, entry.usual[1], peak, weeks),
-        make("p", { class: "legend" }, "Dates are week starts. Coloured: the last four weeks. Dashed: usual for them before that."),
-        numbers(weeks, entry),
-      ),
-    ];
-  }
-
-  function reason(one, largest) {
-    const bar = draw(
-      "svg",
-      { class: "bar", viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" },
-      draw("rect", { class: "track", width: 100, height: 4 }),
-      draw("rect", { class: "level", width: (100 * one.size) / largest, height: 4 }),
-    );
-    const way = make("span", { class: "way" }, one.raises ? "▲ raises" : "▼ lowers", bar);
-    const said = make("span", {}, make("bdi", {}, one.sentence), make("span", { class: "sub" }, ` ${one.family}`));
-    return make("li", { class: one.raises ? "raises" : "lowers" }, way, said);
-  }
-
-  function why(entry) {
-    if (!entry.reasons.length) return [];
-    const largest = Math.max(1e-9, ...entry.reasons.map((one) => one.size));
-    const ranked = [...entry.reasons].sort((one, other) => other.raises - one.raises || other.size - one.size);
-    return [section("What moves the risk", make("ul", { class: "reasons" }, ...ranked.map((one) => reason(one, largest))))];
-  }
-
   function button(label, name, action) {
     const element = make("button", { type: "button", "aria-label": name }, label);
     element.disabled = !action;
@@ -269,16 +197,10 @@
     if (item.tr.hidden) showAll();
     item.tr.classList.add("selected");
     const { entry } = item;
-    const lead = make("div", { class: "lead" }, ...entry.lead.map(([name, value]) => make("span", {}, make("b", {}, value), name)));
     panel.replaceChildren(
       navigation(item),
       make("h2", { id: "panel-title" }, make("bdi", {}, item.opener.textContent)),
-      lead,
-      ...usage(entry),
-      ...why(entry),
-      ...(entry.facts.length ? [section("This week", definitions(entry.facts))] : []),
-      ...(entry.contract.length ? [section("Contract and account", definitions(entry.contract))] : []),
-      section("For reference", definitions(entry.ids, "mono")),
+      ...sections(entry, calendars[entry.calendar], button("Copy e-mail", "Copy e-mail draft", () => copy(item))),
     );
     panel.hidden = false;
     panel.scrollTop = 0;
@@ -300,6 +222,28 @@
     if (opener) opener.focus();
   }
 
+  // --- a mail to the customer ---
+
+  async function copy(item) {
+    const text = item.entry.mail.join("\n\n");
+    const ok = await (navigator.clipboard ? navigator.clipboard.writeText(text).then(() => true, () => copiedTheOldWay(text)) : copiedTheOldWay(text));
+    document.getElementById("told").textContent = ok
+      ? `E-mail draft for ${item.opener.textContent} copied.`
+      : "The browser does not allow copying: open the details and copy the draft from there.";
+  }
+
+  // Where a page is opened from a disk or in a mail program, there may be no clipboard to write to.
+  function copiedTheOldWay(text) {
+    const before = document.activeElement;
+    const area = make("textarea", { class: "aside", "aria-hidden": "true" }, text);
+    (panel.hidden ? document.body : panel).append(area);
+    area.select();
+    const ok = document.execCommand("copy");
+    area.remove();
+    if (before) before.focus();
+    return ok;
+  }
+
   // --- what people do ---
 
   function step(event) {
@@ -312,6 +256,7 @@
   }
 
   function change() {
+    limit = SHORT;
     sift();
     remember();
   }
@@ -349,12 +294,18 @@
     const tr = event.target.closest("tr");
     if (!tr || String(getSelection())) return;
     const item = items.find((one) => one.tr === tr);
-    if (item === opened) dismiss();
+    if (event.target.closest(".copy")) copy(item);
+    else if (item === opened) dismiss();
     else open(item);
   });
   body.addEventListener("keydown", step);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && opened) dismiss();
+  });
+  panel.addEventListener("keydown", (event) => {
+    const name = { j: "Next customer", k: "Previous customer" }[event.key];
+    if (!name || event.target.matches("textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    panel.querySelector(`[aria-label="${name}"]`).click();
   });
   rest.addEventListener("click", showAll);
   addEventListener("beforeprint", showAll);
@@ -362,5 +313,6 @@
     if (location.hash.includes("=") || !location.hash) recall();
   });
   search.form.hidden = false;
+  document.body.classList.add("live");
   recall();
 })();

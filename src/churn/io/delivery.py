@@ -1,0 +1,155 @@
+"""The current revision to the people it is for: mails and notices, each once, the rest waits."""
+
+import logging
+from datetime import date
+from email import message_from_string, policy
+from pathlib import Path
+from typing import Any
+
+from churn.errors import ChurnError, DeliveryError
+from churn.io import notices, outbox, people, publish, smtp, tables, wording
+from churn.io.outbox import Message
+from churn.settings.deliver import DeliverSettings
+
+log = logging.getLogger("churn")
+
+
+def require(deliver: DeliverSettings) -> None:
+    """Raise `ConfigurationError` before any work for settings that could deliver nothing."""
+    if deliver.host:
+        smtp.credentials(deliver)
+    if deliver.notify:
+        notices.require(deliver.notify)
+
+
+def is_wanted(deliver: DeliverSettings) -> bool:
+    return bool(deliver.host or deliver.notify)
+
+
+def send(deliver: DeliverSettings, *, place: Path) -> None:
+    """Deliver what the current revision of workspace `place` has for people, and what waits.
+
+    All are tried. Raises `DeliveryError` for the first that failed; those that did wait for
+    `churn deliver`.
+    """
+    failures = unsent(deliver, place=place)
+    if failures:
+        raise failures[0]
+
+
+def unsent(deliver: DeliverSettings, *, place: Path) -> list[DeliveryError]:
+    """`send`, with the failures returned instead of raised."""
+    published = place / "published"
+    revision = publish.current(published)
+    if not is_wanted(deliver) or revision is None:
+        return []
+    mine = _messages(deliver, revision, published)
+    for message in mine:
+        outbox.add(place, message)
+    failed = _sent(deliver, place, [one for one in outbox.waiting(place) if _has_way(deliver, one)])
+    _tell(published, place, mine, failed)
+    return [_undelivered(message, error) for message, error in failed]
+
+
+def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list[Message]:
+    """What the revision has for people, as far as there is somebody to get it."""
+    name = revision.relative_to(published).as_posix()
+    found = []
+    for file in [one for one in people.files(revision) if one.endswith(".eml")]:
+        text = (revision / file).read_bytes().decode("ascii")  # as `mail` writes every text
+        if message_from_string(text, policy=policy.SMTP)["To"] is None:
+            log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
+        elif deliver.host:
+            found.append(Message("mail", name, file, text))
+    notice = _notice(revision)
+    return [*found, *(Message("notice", name, variable, notice) for variable in deliver.notify)]
+
+
+def _notice(revision: Path) -> str:
+    """That the list is out, and of how many; nobody's name leaves the house."""
+    manifest = tables.read_json(revision / "manifest.json")
+    as_of = date.fromisoformat(manifest["as_of"])
+    n_listed = manifest["counts"]["listed"]
+    customers = "1 customer" if n_listed == 1 else f"{n_listed:,} customers"
+    return f"The retention list of {wording.day(as_of)} is out: {customers} to contact."
+
+
+def _has_way(deliver: DeliverSettings, message: Message) -> bool:
+    """What waits for a server or service that is no longer set goes on waiting."""
+    return bool(deliver.host) if message.kind == "mail" else message.name in deliver.notify
+
+
+def _sent(
+    deliver: DeliverSettings, place: Path, messages: list[Message]
+) -> list[tuple[Message, ChurnError]]:
+    """Try each; the failures. A server that cannot be reached fails all its mails at once."""
+    mails = [message for message in messages if message.kind == "mail"]
+    failed = _mailed(deliver, place, mails) if mails else []
+    for message in messages:
+        if message.kind == "notice":
+            try:
+                notices.send(message.name, title="Retention list", text=message.text)
+                _arrived(place, message)
+            except ChurnError as error:
+                failed.append((message, error))
+    return failed
+
+
+def _mailed(
+    deliver: DeliverSettings, place: Path, mails: list[Message]
+) -> list[tuple[Message, ChurnError]]:
+    failed: list[tuple[Message, ChurnError]] = []
+    try:
+        with smtp.connected(deliver) as server:
+            for message in mails:
+                try:
+                    with smtp.in_our_words(deliver):
+                        server.send_message(smtp.identified(message.text))
+                    _arrived(place, message)
+                except ChurnError as error:
+                    failed.append((message, error))
+    except ChurnError as error:
+        return [(message, error) for message in mails]
+    return failed
+
+
+def _arrived(place: Path, message: Message) -> None:
+    outbox.delivered(place, message)
+    log.info("delivered: %s", message.words)
+
+
+def _undelivered(message: Message, error: ChurnError) -> DeliveryError:
+    return DeliveryError(
+        f"{message.words} was not delivered: {error.what}",
+        got=error.got,
+        expected=error.expected,
+        next_step=f"{error.next_step}; it waits, `churn deliver` tries again",
+    )
+
+
+def _tell(
+    published: Path, place: Path, mine: list[Message], failed: list[tuple[Message, ChurnError]]
+) -> None:
+    """Into the status for monitors: what of the current list has arrived, and what waits. Nothing
+    in it is an address or a secret."""
+    reasons = {message.fingerprint: error for message, error in failed}
+    old = [
+        one for one in outbox.waiting(place) if one.fingerprint not in {m.fingerprint for m in mine}
+    ]
+    path = published / "status.json"
+    status = tables.read_json(path) | {
+        "exit_code": DeliveryError.exit_code if failed else 0,
+        "deliveries": [_state(place, message, reasons) for message in [*mine, *old]],
+    }
+    tables.write_json(path, status)
+
+
+def _state(place: Path, message: Message, reasons: dict[str, ChurnError]) -> dict[str, Any]:
+    error = reasons.get(message.fingerprint)
+    return {
+        "revision": message.revision,
+        "kind": message.kind,
+        "name": message.name,
+        "is_delivered": outbox.is_delivered(place, message),
+        "reason": error.what if error else None,
+    }

@@ -1,0 +1,42 @@
+"""The machine's own Chromium, driven by Playwright; nothing is downloaded."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+EXECUTABLE = os.environ.get("CHURN_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def started() -> Iterator[Any]:
+    """A running browser; skips where there is none, or no Playwright."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright (the extra test) is not installed"
+    )
+    if EXECUTABLE is None:
+        pytest.skip("there is no Chromium on this machine; CHURN_BROWSER names one elsewhere")
+    with playwright.sync_playwright() as driver:
+        # As root there is no sandbox to be had; the pages are our own.
+        options = ["--no-sandbox"] if os.getuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=EXECUTABLE, args=options)
+        yield browser
+        browser.close()
+
+
+WORDS = ("t", "ti", "tid", "tida", "tidal", "", "12 seats", "priya", "zzz", "")
+TYPING = """(words) => {
+  const search = document.getElementById("q");
+  return words.map((word) => {
+    const start = performance.now();
+    search.value = word;
+    search.dispatchEvent(new Event("input"));
+    document.body.getBoundingClientRect();  // the layout belongs to it
+    return performance.now() - start;
+  });
+}"""
+"""Milliseconds from each of `WORDS` in the search field to the page laid out anew."""
