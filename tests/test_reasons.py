@@ -186,6 +186,14 @@ def test_last_weeks_first_reason_stays_first_unless_another_is_clearly_stronger(
     assert heard.loc[heard["rank"] == 1, "contribution"].tolist() == [1.0, 1.3, 1.2]
 
 
+def test_last_weeks_first_reason_falls_silent_later_than_it_began_to_speak() -> None:
+    weak = voices(use=[0.25, 0.25, 0.25], money=[0.0] * 3, mute=[0.0] * 3)
+    heard = reasons.speaking(
+        weak, TINY, matching=MATCHING, first_before={"a": "use", "b": "money"}, stays=0.25
+    )
+    assert heard[["row", "family"]].to_numpy().tolist() == [[0, "use"]]
+
+
 def test_sentences_carry_each_customers_own_numbers() -> None:
     heard = reasons.speaking(
         voices(use=[1.0, 0.4, -0.4], money=[0.0] * 3, mute=[0.0] * 3), TINY, matching=MATCHING

@@ -57,7 +57,8 @@ def heard(
     weight), then family, direction, contribution (log-odds) and may_speak: strong enough, and with
     a sentence that may be said. Rows × voices, the voices of a row together."""
     strengths = voices[list(said.voices)].to_numpy(dtype=float)
-    may_speak = template_of(strengths, said, matching) >= 0
+    is_loud = np.abs(strengths) >= MIN_CONTRIBUTION
+    may_speak = is_loud & (template_of(strengths, said, matching) >= 0)
     kept = rows[["origin", "snapshot", "customer_id", "label", "weight"]]
     made = kept.loc[kept.index.repeat(len(said.voices))].reset_index(drop=True)
     made["family"] = np.tile(np.array(list(said.voices), dtype=object), len(rows))
