@@ -1,5 +1,6 @@
 """Sentences of the templates, and who speaks for a customer."""
 
+import dataclasses
 import re
 from datetime import date
 from typing import Any
@@ -11,8 +12,9 @@ import world as worlds
 import yaml
 
 from churn.conf_tree import CONF
+from churn.io import witness
 from churn.retention import language, reasons
-from churn.retention.language import LOWERS, RAISES, Language, Template
+from churn.retention.language import LOWERS, RAISES, Template
 from churn.settings import Settings, spoken
 
 AS_OF = date(2026, 3, 2)
@@ -124,20 +126,16 @@ def test_when_a_drop_began(active: range, expected: int) -> None:
     assert reasons.drop_began_days(days).tolist() == [expected]
 
 
-TINY = Language(
-    {"use": ["volume", "trend"], "money": ["money"], "mute": ["profile"]},
-    [
+TINY = dataclasses.replace(
+    SAID,
+    voices={"use": ["volume", "trend"], "money": ["money"], "mute": ["profile"]},
+    templates=[
         Template("use", RAISES, "n < 3", "{n:whole} events."),
         Template("use", RAISES, "n < 9", "Only {n:whole} events."),
         Template("use", LOWERS, "n >= 9", "As many as {n:whole} events."),
         Template("money", RAISES, "absent > 1", "{absent:money}."),
         Template("money", LOWERS, "n >= 0", "Pays."),
     ],
-    SAID.months,
-    SAID.units,
-    SAID.nothing,
-    SAID.evidence,
-    SAID.evidence_undated,
 )
 MATCHING = pd.DataFrame({f"t_{k}": values for k, values in enumerate(
     [[1, 0, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0], [1, 1, 1]])})  # fmt: skip
@@ -171,11 +169,10 @@ def test_the_silent_say_nothing_in_that_direction() -> None:
 
 
 def test_last_weeks_first_reason_stays_first_unless_another_is_clearly_stronger() -> None:
-    said = Language(
-        {"one": ["one"], "two": ["two"]},
-        [Template("one", RAISES, "1 = 1", "."), Template("two", RAISES, "1 = 1", ".")],
-        *[getattr(TINY, name) for name in ("months", "units", "nothing", "evidence")],
-        TINY.evidence_undated,
+    said = dataclasses.replace(
+        SAID,
+        voices={"one": ["one"], "two": ["two"]},
+        templates=[Template(name, RAISES, "1 = 1", ".") for name in ("one", "two")],
     )
     strong = pd.DataFrame({"one": [1.0] * 3, "two": [1.2, 1.3, 1.2]}, index=["a", "b", "c"])
     heard = reasons.speaking(
@@ -235,3 +232,23 @@ def test_many_at_once_is_what_one_by_one_would_say() -> None:
                 rank += 1
                 expected.append((row, rank, name, direction, strength, mine[0]))
     assert list(heard.itertuples(index=False, name=None)) == expected
+
+
+def matching_of(rows: dict[str, list[Any]], *templates: Template) -> list[list[int]]:
+    said = dataclasses.replace(SAID, voices={"v": []}, templates=templates)
+    found = witness.matching(Settings(), pd.DataFrame(rows), said)
+    return found.to_numpy().tolist()
+
+
+def test_a_sentence_is_said_only_where_its_condition_holds_and_every_number_is_there() -> None:
+    assert matching_of(
+        {"a": [1.0, 3.0, None, 1.0], "b": [5.0, 5.0, 5.0, None]},
+        Template("v", RAISES, "a < 2 OR a IS NULL", "{b:whole}."),
+        Template("v", RAISES, "b > 0", "{a:whole}."),
+        Template("v", RAISES, "b > 0", "{absent:whole}."),
+    ) == [[1, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]]
+
+
+def test_a_missing_number_of_pandas_counts_as_missing_too() -> None:
+    rows = {"a": [np.nan, 2.0]}
+    assert matching_of(rows, Template("v", RAISES, "1 = 1", "{a:whole}.")) == [[0], [1]]

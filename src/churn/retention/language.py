@@ -32,7 +32,9 @@ class Language:
     """The sentences of one language: `voices` maps a voice to the families it speaks for.
 
     `nothing` is said of who has no single reason, `evidence` of how customers with a reason fared
-    (fields lift, lead_time_days), `evidence_undated` where nobody knows when they left.
+    (fields lift, lead_time_days), `evidence_undated` where nobody knows when they left. `names` are
+    voices inside a sentence; `what_if` (voices, before, risk) says what would take a customer off the
+    list, `what_if_not` (before, best) that nothing would; `conjunction` joins the last two.
     """
 
     voices: Mapping[str, Sequence[str]]
@@ -42,6 +44,10 @@ class Language:
     nothing: str
     evidence: str
     evidence_undated: str
+    what_if: str
+    what_if_not: str
+    conjunction: str
+    names: Mapping[str, str]
 
 
 def language(document: Mapping[str, Any], *, file: str) -> Language:
@@ -53,8 +59,21 @@ def language(document: Mapping[str, Any], *, file: str) -> Language:
             for line in entry.get(direction, []):
                 check_expression(file, 1, line["when"])
                 templates.append(Template(voice, direction, line["when"], line["say"]))
-    plain = ("months", "units", "nothing", "evidence", "evidence_undated")
-    return Language(voices, templates, **{name: document[name] for name in plain})
+    return Language(
+        voices, templates, conjunction=document["and"], **{name: document[name] for name in _PLAIN}
+    )
+
+
+_PLAIN = (
+    "months",
+    "units",
+    "nothing",
+    "evidence",
+    "evidence_undated",
+    "what_if",
+    "what_if_not",
+    "names",
+)
 
 
 def with_own(said: Language, features: Sequence[Feature]) -> Language:
@@ -79,13 +98,16 @@ def _plainly(item: Feature) -> str:
 def matches(said: Language, columns: Sequence[str]) -> exp.Expr:
     """Table `facts` → a column t_<i> (0/1) per template: may it be said? Rows by `facts.place`.
 
-    Templates that read a column which the model does not have are never said.
+    A template that reads a column which the model does not have is never said, and none of whom a
+    number is missing that it would put into words.
     """
     tests = []
     for place, template in enumerate(said.templates):
         names = {column.name for column in _parsed(template.when).find_all(exp.Column)}
-        names |= set(fields(template.say))
-        test = f"CASE WHEN {template.when} THEN 1 ELSE 0 END" if names <= set(columns) else "0"
+        needed = dict.fromkeys(fields(template.say))
+        there = " ".join(f'AND NOT "{name}" IS NULL' for name in needed)
+        is_possible = names | set(needed) <= set(columns)
+        test = f"CASE WHEN ({template.when}) {there} THEN 1 ELSE 0 END" if is_possible else "0"
         tests.append(f"{test} AS t_{place}")
     return _parsed(f"SELECT {', '.join(tests)} FROM facts ORDER BY place")
 
@@ -98,8 +120,8 @@ def worded(template: str, facts: Mapping[str, Any], said: Language, *, as_of: da
 def all_worded(template: str, facts: pd.DataFrame, said: Language, *, as_of: date) -> list[str]:
     """`template` with the numbers of each row: `{recency_days:date}` is that many days before as_of.
 
-    Formats: whole, one (decimal), percent, money, date (days ago), ahead (days from now), text, and
-    a unit of the language for a count with its noun. Equal numbers are put into words once.
+    Formats: whole, one (decimal), percent, tenths (of a percent), money, date (days ago), ahead (days
+    from now), text, and a unit of the language for a count with its noun. Equal numbers are put into words once.
     """
     parts: list[Iterable[str]] = []
     for literal, name, spec, _ in string.Formatter().parse(template):
@@ -134,6 +156,7 @@ def _formatted(value: Any, spec: str, said: Language, as_of: date) -> str:
         "whole": lambda: f"{round(float(value)):,}",
         "one": lambda: f"{float(value):.1f}".removesuffix(".0"),
         "percent": lambda: f"{float(value):.0%}",
+        "tenths": lambda: f"{float(value):.1%}",
         "money": lambda: f"{float(value):,.0f}",
         "text": lambda: str(value),
     }

@@ -13,6 +13,8 @@ class ExplainSettings:
     average in the backtest, and unless people found it right in surely less than a share `min_right`
     of their verdicts. Last week's first reason stays first unless another is more than `stays` (a
     share) stronger. `everybody=true` explains all who were scored.
+    With `what_if=true` and customer=ID: the smallest change of `actionable` families that would take
+    the customer off the list.
     """
 
     language: str = "en"
@@ -21,12 +23,17 @@ class ExplainSettings:
     min_right: float = 0.5
     stays: float = 0.25
     everybody: bool = False
+    what_if: bool = False
+    actionable: list[str] = field(
+        default_factory=lambda: ["usage", "breadth", "people", "trouble", "money"]
+    )
 
     def __post_init__(self) -> None:
         between("explain.n_global", self.n_global, 1, 1e9)
         between("explain.min_lift", self.min_lift, 1, 100)
         between("explain.min_right", self.min_right, 0, 1)
         between("explain.stays", self.stays, 0, 10)
+        between("the number of explain.actionable", len(self.actionable), 0, 10)
 
 
 @dataclass

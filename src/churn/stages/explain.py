@@ -16,17 +16,26 @@ from churn.io import bundle, tables, witness
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
-from churn.learning import shapley
-from churn.retention import evidence, language, ranking, reasons
+from churn.learning import models, shapley
+from churn.retention import evidence, language, ranking, reasons, what_if
 from churn.retention.language import Language
 from churn.settings import Settings, spoken
 from churn.usage import history
 
 log = logging.getLogger("churn")
 
+N_STEPS = 3
+"""Of a family that would have to change: so many of the features that raise the risk most."""
+
+NOTHING_TO_DO = "The model reads nothing of explain.actionable."
+
 
 def run(settings: Settings) -> None:
-    """Write `reasons/` (part `as_of`) and the picture of global importance beside it."""
+    """Write `reasons/` (part `as_of`) and the picture of global importance beside it.
+
+    With `customer=` the reasons of one customer are told and nothing is written.
+    """
+    _require_whom(settings)
     as_of = settings.as_of_or_last(Workspace(settings.place).usage_facts())
     workspace = Workspace(settings.place, settings.arrival(as_of))
     champion = bundle.load(settings.place, "champion")
@@ -42,6 +51,8 @@ def run(settings: Settings) -> None:
     rows = evidence.beside(rows, records or [], said)[list(contracts.REASONS.columns)]
     if settings.customer:
         _tell(settings.customer, rows)
+        if settings.explain.what_if:
+            _tell_what_if(workspace, settings, champion, features, said, as_of)
         return
     notes = evidence.notes(records, muted)
     _write(workspace, part, rows, notes)
@@ -150,6 +161,16 @@ def _first_before(workspace: Workspace, as_of: date) -> dict[str, str]:
     return dict(zip(first["customer_id"], first["family"], strict=True))
 
 
+def _require_whom(settings: Settings) -> None:
+    if settings.explain.what_if and not settings.customer:
+        raise ConfigurationError(
+            "explain.what_if=true is about one customer",
+            got="no customer=",
+            expected="customer=ID of somebody on the list",
+            next_step="say for whom, for example `churn explain explain.what_if=true customer=ID`",
+        )
+
+
 def _require_scored(customer: str, scored: pd.Series) -> None:
     if customer in set(scored):
         return
@@ -165,6 +186,56 @@ def _tell(customer: str, rows: pd.DataFrame) -> None:
     for row in rows.itertuples():
         said = (customer, row.direction, row.contribution, row.sentence, row.evidence or "")
         log.info("%s %-7s %+.2f  %s %s", *said)
+
+
+def _tell_what_if(
+    workspace: Workspace,
+    settings: Settings,
+    champion: Bundle,
+    features: pd.DataFrame,
+    said: Language,
+    as_of: date,
+) -> None:
+    customer = str(settings.customer)
+    ranked = workspace.ranked(as_of, policy=settings.retain)
+    if customer not in set(ranking.listed(ranked)["customer_id"]):
+        log.info("%s is not on the list", customer)
+        return
+    panel = tables.read(settings.place / "panel", made_by="features")
+    stayed = panel[panel["label"] == 0]
+    which, below = what_if.off_below(ranked, customer, policy=settings.retain)
+    columns_of = _actionable(settings, champion, said)
+    asked = [name for names in columns_of.values() for name in names]
+    target = what_if.normal(stayed[stayed["customer_id"] == customer], stayed, asked)
+    facts = features[features["customer_id"] == customer]
+
+    def risk(rows: pd.DataFrame) -> np.ndarray:
+        return models.risks(champion.model, rows)[which].to_numpy(dtype=float)
+
+    answer = what_if.smallest(facts, target, columns_of, risk=risk, below=below)
+    log.info("%s %s", customer, what_if.in_words(answer, said) or NOTHING_TO_DO)
+    weight = shapley.contributions(champion.model, facts).iloc[0].sort_values(ascending=False)
+    for voice in answer.voices:
+        loudest = [name for name in weight.index if name in columns_of[voice]][:N_STEPS]
+        for words, now, then in what_if.steps(facts, target, loudest, champion.features):
+            log.info("%s   %s: %s instead of %s", customer, words, then, now)
+
+
+def _actionable(settings: Settings, champion: Bundle, said: Language) -> dict[str, list[str]]:
+    """The columns that the model reads, by the voices that somebody can do something about."""
+    read = {column.name for column in champion.model.columns}
+    found = {}
+    for voice in settings.explain.actionable:
+        if voice not in said.voices:
+            raise ConfigurationError(
+                "explain.actionable names no family of reasons",
+                got=voice,
+                expected=nearest(voice, list(said.voices)),
+                next_step="the names are the voices in conf/explain/sentences",
+            )
+        mine = [f.name for f in champion.features if f.family in said.voices[voice]]
+        found[voice] = [name for name in mine if name in read]
+    return found
 
 
 def _picture(
