@@ -121,7 +121,8 @@ def all_worded(template: str, facts: pd.DataFrame, said: Language, *, as_of: dat
     """`template` with the numbers of each row: `{recency_days:date}` is that many days before as_of.
 
     Formats: whole, one (decimal), percent, tenths (of a percent), money, date (days ago), ahead (days
-    from now), text, and a unit of the language for a count with its noun. Equal numbers are put into words once.
+    from now), text, and a unit of the language for a count with its noun. Equal numbers are put into
+    words once.
     """
     parts: list[Iterable[str]] = []
     for literal, name, spec, _ in string.Formatter().parse(template):

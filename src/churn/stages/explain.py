@@ -143,9 +143,10 @@ def _silent(
     if records is None:
         return {}
     found = evidence.silent(records, said, min_lift=settings.explain.min_lift)
-    for (family, direction), why in found.items():
-        if (family, direction) in {(one["family"], one["direction"]) for one in records}:
-            log.info("%s (%s) is not shown: %s", family, direction, why)
+    heard = {(one["family"], one["direction"]) for one in records if one["n_left"]}
+    told = [f"{f} ({d}): {why}" for (f, d), why in found.items() if (f, d) in heard]
+    if told:
+        log.info("not shown, since in the backtest: %s", "; ".join(told))
     return found
 
 
