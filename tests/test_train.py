@@ -9,10 +9,12 @@ import numpy as np
 import panels
 import pytest
 
+from churn import contracts
 from churn.errors import ConfigurationError, HeldBackError
 from churn.features.labels import Definition
 from churn.io import bundle, plots, tables
 from churn.learning import models
+from churn.retention import evidence
 from churn.settings import (
     BacktestSettings,
     EngineSettings,
@@ -111,6 +113,24 @@ def test_predictions_of_later_rows_are_kept_for_comparisons(tracked: Path) -> No
     assert facts["mlflow_run_id"] == champion.entry["mlflow_run_id"]
     assert facts["configuration"]["train.lightgbm.num_leaves"] == 7
     assert facts["against"] is None
+
+
+def test_what_became_of_those_for_whom_a_family_spoke_is_kept_with_the_model(
+    tracked: Path,
+) -> None:
+    champion = bundle.load(tracked)
+    rows = tables.read(tracked / "backtest_reasons", made_by="train", part=champion.version)
+    assert list(rows.columns) == list(contracts.BACKTEST_REASONS.columns)
+    assert rows["weight"].groupby(rows["family"]).sum().eq(
+        champion.spec["test"]["figures"]["model"]["n_rows"]
+    ).all()  # fmt: skip
+    kept = champion.spec["reasons"]
+    assert [one["lift"] for one in kept] == [
+        one["lift"] for one in evidence.weighed(rows, min_lift=1.5)
+    ]
+    usage = next(one for one in kept if (one["family"], one["direction"]) == ("usage", "raises"))
+    assert usage["is_shown"]
+    assert usage["lift"] > 1.5
 
 
 def test_aliases_and_everything_else_stay_in_the_workspace(tracked: Path, store) -> None:

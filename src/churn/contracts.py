@@ -230,7 +230,9 @@ SCORES = Table(
 )
 
 REASONS = Table(
-    "as_of, customer, rank: one family of features that speaks for or against; log-odds",
+    "as_of, customer, rank: one family of features that speaks for or against; log-odds. lift, "
+    "coverage (shares), lead_time_days and evidence (those in words): how customers for whom it spoke "
+    "fared in the model's backtest, null where nobody knows",
     _columns("""
         as_of DATE
         customer_id VARCHAR
@@ -239,8 +241,30 @@ REASONS = Table(
         direction VARCHAR
         contribution DOUBLE
         sentence VARCHAR
+        lift DOUBLE
+        lead_time_days DOUBLE
+        coverage DOUBLE
+        evidence VARCHAR
     """),
     ("as_of", "customer_id", "rank"),
+)
+
+BACKTEST_REASONS = Table(
+    "model version, origin, snapshot, customer, family: what the model that was trained at the origin "
+    "says of a test row (contribution in log-odds), whether it may speak (strong enough, with a "
+    "sentence), the outcome, and how many rows of the backtest this one stands for",
+    _columns("""
+        origin DATE
+        snapshot DATE
+        customer_id VARCHAR
+        family VARCHAR
+        direction VARCHAR
+        contribution DOUBLE
+        may_speak BOOLEAN
+        label DOUBLE
+        weight DOUBLE
+    """),
+    ("origin", "snapshot", "customer_id", "family"),
 )
 
 ASSIGNMENTS = Table(

@@ -187,6 +187,19 @@ def only_model(recipe: Recipe) -> Contestants:
     return fitted
 
 
+def watched(contestants: Contestants, watch: Callable[[Origin, models.Model], None]) -> Contestants:
+    """The same `contestants`; `watch` sees each origin with the model that it fitted."""
+
+    def fitted(origin: Origin) -> Mapping[str, Baseline]:
+        found = contestants(origin)
+        model = found[MODEL].model
+        if model is not None:
+            watch(origin, model)
+        return found
+
+    return fitted
+
+
 def from_panel(
     rows: pd.DataFrame, split: Sequence[Split], *, features: Sequence[Feature]
 ) -> Iterable[Origin]:

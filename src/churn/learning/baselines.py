@@ -34,11 +34,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A fitted contestant: `score` ranks (higher = likelier to churn), `risk` is a probability."""
+    """A fitted contestant: `score` ranks (higher = likelier to churn), `risk` is a probability.
+
+    `model` is what stands behind both, where it is one of ours.
+    """
 
     name: str
     score: Predict
     risk: Predict
+    model: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def of_model(name: str, model: Model) -> Baseline:
     def risk(frame: pd.DataFrame) -> Array:
         return models.predict(model, frame)
 
-    return Baseline(name, risk, risk)
+    return Baseline(name, risk, risk, model)
 
 
 def fit_guest(

@@ -16,8 +16,8 @@ from churn.conf_tree import CONF
 from churn.errors import ConfigurationError, InputError
 from churn.features.candidates import Candidates
 from churn.features.labels import Definition
+from churn.retention.language import Language, language
 from churn.retention.policy import Policy
-from churn.retention.reasons import Language, language
 from churn.settings.checks import between, one_of, plain_name
 from churn.settings.deliver import DeliverSettings
 from churn.settings.inputs import (

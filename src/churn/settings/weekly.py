@@ -7,13 +7,33 @@ from churn.settings.checks import between
 
 @dataclass
 class ExplainSettings:
-    """`language` names a file of sentences in `conf/explain/sentences`."""
+    """`language` names a file of sentences in `conf/explain/sentences`.
+
+    A family is shown if customers for whom it spoke left at least `min_lift` times as often as
+    average in the backtest, and unless people found it right in surely less than a share `min_right`
+    of their verdicts. Last week's first reason stays first unless another is more than `stays` (a
+    share) stronger. `everybody=true` explains all who were scored.
+    With `what_if=true` and customer=ID: the smallest change of `actionable` families that would take
+    the customer off the list.
+    """
 
     language: str = "en"
     n_global: int = 2000
+    min_lift: float = 1.5
+    min_right: float = 0.5
+    stays: float = 0.25
+    everybody: bool = False
+    what_if: bool = False
+    actionable: list[str] = field(
+        default_factory=lambda: ["usage", "breadth", "people", "trouble", "money"]
+    )
 
     def __post_init__(self) -> None:
         between("explain.n_global", self.n_global, 1, 1e9)
+        between("explain.min_lift", self.min_lift, 1, 100)
+        between("explain.min_right", self.min_right, 0, 1)
+        between("explain.stays", self.stays, 0, 10)
+        between("the number of explain.actionable", len(self.actionable), 0, 10)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from churn import contracts
 from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
@@ -26,6 +27,7 @@ from churn.io import (
     store,
     tables,
     tracking,
+    witness,
 )
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
@@ -35,7 +37,8 @@ from churn.io.workspace import Workspace
 from churn.learning import ablation, backtest, baselines, gate, models, splits, trial
 from churn.learning.backtest import Backtest
 from churn.learning.models import Model, Recipe
-from churn.settings import Settings
+from churn.retention import evidence, language
+from churn.settings import Settings, spoken
 
 logger = logging.getLogger("churn")
 
@@ -64,21 +67,29 @@ def run(settings: Settings) -> None:
 
 def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, where: Store) -> None:
     recipe, champion = recipes.of(settings), recipes.champion(settings)
-    takes_part = backtest.contestants(recipe, champion=champion, guests=guests.found())
+    heard: list[pd.DataFrame] = []
+    takes_part = witness.listening(
+        backtest.contestants(recipe, champion=champion, guests=guests.found()),
+        settings, language.with_own(spoken(settings), taught.features), heard,
+    )  # fmt: skip
     judged, left = _judged(settings, taught, takes_part)
     model = models.fit(taught.rows, features=taught.features, recipe=recipe)
     alone = backtest.only_model(recipe)
-    evidence = trial.evidence(
+    found = trial.evidence(
         judged, model, taught.rows, contestants=alone, draws=settings.backtest.draws,
         seed=settings.seed,
     )  # fmt: skip
-    if evidence is not None:
-        evidence |= _seen(settings, model, taught)
+    if found is not None:
+        found |= _seen(settings, model, taught)
     record = trial.record(
-        taught.rows, model, judged, recipe=recipe, evidence=evidence, churned_on=left,
+        taught.rows, model, judged, recipe=recipe, evidence=found, churned_on=left,
         ablation=_ablation(settings, taught, recipe), min_churned=settings.backtest.min_churned,
     )  # fmt: skip
+    record["reasons"] = _reasons(settings, heard, left)
     entry = _saved(settings, model, taught, record)
+    if heard:
+        part = {entry["version"]: pd.concat(heard)[list(contracts.BACKTEST_REASONS.columns)]}
+        tables.write(settings.place / "backtest_reasons", part, keep=True)
     _keep_rule(settings, taught, judged, record)
     _tell(settings, where, entry, model, taught, judged, panel)
 
@@ -169,6 +180,15 @@ def _tried(
         list_share=settings.train.list_share,
         learners=few["customer_id"].unique(),
     )
+
+
+def _reasons(
+    settings: Settings, heard: list[pd.DataFrame], left: pd.DataFrame | None
+) -> list[dict[str, Any]] | None:
+    """How customers fared for whom each family spoke; None where no origin was judged."""
+    if not heard:
+        return None
+    return evidence.weighed(pd.concat(heard), left, min_lift=settings.explain.min_lift)
 
 
 def _ablation(settings: Settings, taught: Taught, recipe: Recipe) -> dict[str, Any] | None:
