@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,6 +17,8 @@ from churn.io.handout import Detail, Mark
 from churn.io.roster import Roster
 from churn.io.workspace import Workspace
 from churn.retention import listing
+from churn.retention.language import RAISES
+from churn.retention.policy import Play
 from churn.usage import history
 
 ATTRIBUTES = ("segment", "plan")
@@ -31,12 +33,15 @@ INCIDENT = re.compile("incident|outage|disruption|downtime", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class About:
-    """Where to look for one list: its workspace, date, everybody ranked, and the reasons."""
+    """Where to look for one list: its workspace, date, everybody ranked, and the reasons; by family the
+    plays and, in words, what they have come to."""
 
     workspace: Workspace
     as_of: date
     roster: Roster
     reasons: pd.DataFrame
+    plays: Mapping[str, Play] = field(default_factory=dict)
+    play_records: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def first_day(self) -> date:
@@ -72,6 +77,7 @@ def details(
             reasons_before=before.get(customer, []),
             why_changed=moved.get(customer, ""),
             sure=_sure(seen[customer]),
+            **_play(about, now.get(customer, [])),
             contacts=contacts.get(customer, []),
             contract=_contract(terms, customer),
             attributes={
@@ -80,6 +86,18 @@ def details(
         )
         for place, customer in enumerate(customers)
     }
+
+
+def _play(about: About, reasons: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What belongs to the play of the first reason: a talking point, a channel, its record so far."""
+    family = next((one["family"] for one in reasons if one["direction"] == RAISES), None)
+    play = about.plays.get(family or "")
+    if play is None:
+        return {}
+    record = about.play_records.get(str(family), "")
+    return {
+        "talking_point": play.talking_point, "channel": play.channel, "play_record": record,
+    }  # fmt: skip
 
 
 def attributes(workspace: Workspace, as_of: date) -> dict[str, pd.Series]:
@@ -187,11 +205,11 @@ def _reasons_before(about: About) -> pd.DataFrame | None:
 def _reasons(rows: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
     if rows is None:
         return {}
-    told = ["family", "direction", "sentence", "contribution"]
+    told = ["family", "direction", "sentence", "contribution", "evidence"]
     return {
         str(customer): [
             {str(name): value for name, value in row.items()}
-            for row in spoken.sort_values("rank")[told].to_dict("records")
+            for row in spoken.sort_values("rank").reindex(columns=told).to_dict("records")
         ]
         for customer, spoken in rows.groupby("customer_id")
     }

@@ -1,13 +1,17 @@
 """The record of earlier lists of a workspace, as known at a date."""
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 
-from churn.io import departures, tables
+from churn.io import departures, records, tables, wording
+from churn.io.handout import Past
 from churn.io.workspace import Workspace
 from churn.proof import track_record
+from churn.proof.record import by_play
 from churn.settings import Settings
 
 
@@ -48,3 +52,36 @@ def _scored(workspace: Workspace, days: list[date]) -> pd.DataFrame:
             rows = pq.read_table(path, columns=["customer_id", "recency_days"]).to_pandas()
             found.append(rows.assign(as_of=date.fromisoformat(part)))
     return pd.concat(found[1:] or found, ignore_index=True)
+
+
+def plays(settings: Settings, as_of: date) -> dict[str, str]:
+    """What each play has come to so far, in words, by the family that it belongs to."""
+    said = records.outcomes(settings.place)
+    said = said[said["recorded_as_of"] <= as_of] if len(said) else said
+    if said.empty:
+        return {}
+    became = departures.left_after(settings, as_of, set(said["as_of"]))
+    found = by_play(said, became.rename(columns={"label": "churned"}))
+    return {str(row["play"]): _come_to(row) for row in found.to_dict("records")}
+
+
+def _come_to(row: Mapping[Any, Any]) -> str:
+    told = f"suggested {row['n_suggested']:,} times, {row['n_contacted']:,} contacted"
+    if not row["n_settled"]:
+        return f"{told}; too early to say who stayed."
+    return f"{told}; {row['n_stayed']:,} of {row['n_settled']:,} settled stayed."
+
+
+def track(settings: Settings, as_of: date) -> list[Past]:
+    """The record of earlier lists as the page tells it, the newest first."""
+    return [
+        Past(
+            as_of=row["as_of"].isoformat(),
+            size=int(row["size"]),
+            expected=float(row["expected"]),
+            left=None if wording.missing(row["left"]) else int(row["left"]),
+            silent_left=None if wording.missing(row["silent_left"]) else float(row["silent_left"]),
+            random_left=None if wording.missing(row["random_left"]) else float(row["random_left"]),
+        )
+        for row in record(settings, as_of).to_dict("records")
+    ]

@@ -8,9 +8,9 @@ from datetime import date
 import pandas as pd
 
 from churn import contracts
-from churn.io import challenge, earlier, tables
+from churn.io import challenge, earlier, records, tables
 from churn.io.earlier import Earlier
-from churn.io.workspace import Workspace, empty
+from churn.io.workspace import Workspace
 from churn.retention import holdout, listing, ranking, states
 from churn.settings import Settings
 
@@ -89,7 +89,8 @@ def _means(rows: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
 
 def _known(workspace: Workspace, rows: pd.DataFrame, as_of: date) -> states.Known:
     ends = pd.to_datetime(workspace.contract_terms(as_of)["end_date"]).dropna().dt.date
-    said = outcomes(workspace, as_of)
+    said = records.outcomes(workspace.place)
+    said = said[said["recorded_as_of"] <= as_of] if len(said) else said
     return states.Known(
         ends=ends[ends >= as_of],
         talked=_talked(workspace.last_contacts(as_of, of_campaigns=False), said),
@@ -103,15 +104,6 @@ def _talked(contacts: Mapping[str, date], said: pd.DataFrame) -> pd.Series:
     recorded = said[said["contacted"].eq(True)].groupby("customer_id")["recorded_as_of"].max()
     both = pd.concat([pd.Series(contacts, dtype=object), recorded.astype(object)])
     return both.groupby(level=0).max().astype(object)
-
-
-def outcomes(workspace: Workspace, as_of: date) -> pd.DataFrame:
-    """What CS had recorded by `as_of` (contracts.OUTCOMES)."""
-    folder = workspace.folder("outcomes")
-    if not tables.exists(folder):
-        return empty(contracts.OUTCOMES).to_pandas()
-    rows = tables.read(folder, made_by="outcomes")
-    return rows[rows["recorded_as_of"] <= as_of]
 
 
 def _qualified(workspace: Workspace, before: Earlier | None) -> set[str]:

@@ -110,14 +110,15 @@ def _plain(value: Any) -> str:
 
 def off_below(ranked: pd.DataFrame, customer: str, *, policy: Policy) -> tuple[str, float]:
     """Which risk of `customer` decides (`risk_8w`, or `risk` where no value is known), and what it
-    has to fall below to leave the list to the first of the same owner who is not on it.
+    has to fall below to leave the list to the first of the same owner who does not qualify.
 
     `ranked` as from `ranking.ranked`. The priority plus the cost of a contact is proportional to the
     risk, so the risk has to fall by the ratio of the two. Where nobody waits the customer must no
     longer be worth a contact.
     """
     me = ranked[ranked["customer_id"] == customer].iloc[0]
-    waiting = ranked[~ranked["is_listed"] & (ranked["owner"] == me["owner"])]
+    is_open = ~ranked["qualifies"] & ranked["state"].eq("")
+    waiting = ranked[is_open & (ranked["owner"] == me["owner"])]
     if not value_is_known(ranked):
         return "risk", float(waiting["risk"].max()) if len(waiting) else 0.0
     first = float(waiting["priority"].max()) if waiting["priority"].notna().any() else 0.0

@@ -52,7 +52,7 @@ def run(settings: Settings) -> None:
     if settings.customer:
         _tell(settings.customer, rows)
         if settings.explain.what_if:
-            _tell_what_if(workspace, settings, champion, features, said, as_of)
+            _tell_what_if(settings, champion, features, said, as_of)
         return
     notes = evidence.notes(records, muted)
     _write(workspace, part, rows, notes)
@@ -189,7 +189,6 @@ def _tell(customer: str, rows: pd.DataFrame) -> None:
 
 
 def _tell_what_if(
-    workspace: Workspace,
     settings: Settings,
     champion: Bundle,
     features: pd.DataFrame,
@@ -197,7 +196,7 @@ def _tell_what_if(
     as_of: date,
 ) -> None:
     customer = str(settings.customer)
-    ranked = workspace.ranked(as_of, policy=settings.retain)
+    ranked = roster.ranked(settings, as_of).rows
     if customer not in set(ranking.listed(ranked)["customer_id"]):
         log.info("%s is not on the list", customer)
         return

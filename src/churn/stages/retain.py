@@ -13,6 +13,7 @@ from churn.io import (
     details,
     earlier,
     moves,
+    past_lists,
     people,
     roster,
     sink,
@@ -43,7 +44,14 @@ def run(settings: Settings) -> None:
     rows = _rows(workspace, found, reasons, settings, as_of)
     tables.write(workspace.folder("retention"), {as_of.isoformat(): rows}, keep=True)
     roster.keep(settings, found, as_of)
-    about = details.About(workspace, as_of, found, reasons)
+    about = details.About(
+        workspace,
+        as_of,
+        found,
+        reasons,
+        plays=settings.retain.plays,
+        play_records=past_lists.plays(settings, as_of),
+    )
     made = _listing(about, rows, settings, champion)
     folder = workspace.folder("retention") / as_of.isoformat()
     people.write(made, folder, deliver=settings.deliver)
@@ -94,13 +102,14 @@ def _listing(
         title=_title(champion, as_of),
         as_of=as_of,
         facts=_header(found, champion, Definition(**champion.spec["churn"])),
-        notes=_notes(found),
+        notes=[*_notes(found), *_notes_of_reasons(workspace, as_of)],
         rows=rows,
         attributes=[name for name in details.ATTRIBUTES if name in there],
         details=known,
         leaving=_aside(found, ranking.LEAVING),
         unjudged=_aside(found, ranking.UNJUDGED),
         gone=_gone(found),
+        track=past_lists.track(settings, as_of),
     )
 
 
@@ -157,6 +166,12 @@ def _notes(found: Roster) -> list[str]:
             f"A value beyond {most} a month counts as that much; the list shows what was logged."
         )
     return notes
+
+
+def _notes_of_reasons(workspace: Workspace, as_of: date) -> list[str]:
+    """What a reader must know of the reasons: no evidence, or families that are not shown."""
+    notes = tables.facts(workspace.folder("reasons"), made_by="explain").get("notes", {})
+    return list(notes.get(as_of.isoformat(), []))
 
 
 def _use(champion: Described) -> str:
