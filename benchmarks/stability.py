@@ -1,18 +1,20 @@
 """How much calmer is the list than the raw scores, and what does the calm cost?
 
-    python benchmarks/stability.py REPLAY [WORKSPACE]
+    python benchmarks/stability.py WORKSPACE FIRST LAST
 
-REPLAY is the folder that `churn replay from= to= retain.smooth_weeks=4` left (26 weeks for the figures in
-README.md), made from WORKSPACE (default: its parent). Every week is cut again by several policies from that week's own
-model: `raw` takes the first n by today's priority; the others use the mean of so many weeks and keep
-who was listed until there are so many times n before them. Without owners and without a hold-out, so
-that every list has the same size.
+Every week from FIRST to LAST (26 weeks of the demo for the figures in README.md) is scored as a replay
+does: by a model refitted every four weeks on what was known then, at the week itself and at the three
+weeks before, each as known then. Then every week is cut by several policies: `raw` takes the first n by
+today's priority; the others use the mean of so many weeks and keep who was listed until there are so
+many times n before them. Without owners and without a hold-out, so that every list has the same size.
+The weeks are kept in WORKSPACE/stability/ for another look.
 
 `precision`: the share of the list that leaves within the horizon; `turnover`: the share that was not on
 the list of the week before; `lead`: median days between first standing on the list and leaving.
 """
 
 import sys
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -20,16 +22,23 @@ import numpy as np
 import pandas as pd
 from oracle import show
 
-from churn.io import tables
+from churn.features.labels import Definition
+from churn.io import panels, plans, recipes, tables
+from churn.io.engine import opened, resources
+from churn.io.workspace import Workspace, weigh
+from churn.learning import backtest, models
 from churn.retention import listing, ranking
 from churn.retention.policy import Policy
+from churn.settings import Settings, SourceSettings
+from churn.timeline import as_of_dates
 
 HORIZON_DAYS = 28
+REFIT_WEEKS = 4
 WEEKS, LEAVE_AT = (1, 2, 3, 4), (1.0, 1.25, 1.5, 2.0)
 
 
-def main(replay: Path, workspace: Path) -> None:
-    weeks = Weeks(replay, workspace)
+def main(place: Path, first: date, last: date) -> None:
+    weeks = Weeks(place, as_of_dates(first, last))
     raw = weeks.judged(Policy(smooth_weeks=1, leave_at=1.0, judge_after_days=0))
     rows = [{"lists": "raw", **raw}]
     for n in WEEKS:
@@ -46,34 +55,22 @@ def main(replay: Path, workspace: Path) -> None:
 class Weeks:
     """The weeks of a replay: everybody's scores by that week's own model, and who left when."""
 
-    def __init__(self, replay: Path, workspace: Path) -> None:
-        self.dates = [date.fromisoformat(name) for name in tables.names(replay / "scores")]
-        terms = tables.read(workspace / "subscriptions", made_by="rollup")
+    def __init__(self, place: Path, dates: list[date]) -> None:
+        self.dates = dates
+        terms = tables.read(place / "subscriptions", made_by="rollup")
         self.ends = pd.to_datetime(terms.groupby("customer_id")["end_date"].max()).dt.date
-        self.scores = {day: self._scores(replay, day) for day in self.dates}
-
-    def _scores(self, replay: Path, day: date) -> pd.DataFrame:
-        """customer_id, value_month, and risk_<k>, risk_8w_<k>: by this week's model, k weeks before."""
-        part = day.isoformat()
-        found = tables.read(replay / "scores", made_by="score", part=part)
-        features = tables.read(replay / "scored", made_by="score", part=part)
-        value = listing.value_month(features, lookback_days=ranking.LOOKBACK_DAYS)
-        found = found.merge(features[["customer_id"]].assign(value_month=value), on="customer_id")
-        found = found[["customer_id", "value_month", "risk", "risk_8w"]]
-        found = found.rename(columns={"risk": "risk_0", "risk_8w": "risk_8w_0"})
-        again = tables.read(replay / "rescored", made_by="score", part=part)
-        for k, (_, rows) in enumerate(again.groupby("snapshot", sort=True), 1):
-            before = again["snapshot"].nunique() + 1 - k
-            names = {"risk": f"risk_{before}", "risk_8w": f"risk_8w_{before}"}
-            rows = rows[["customer_id", "risk", "risk_8w"]].rename(columns=names)
-            found = found.merge(rows, on="customer_id", how="left")
-        return found
+        kept = place / "stability" / f"{dates[0]}_{dates[-1]}.parquet"
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            scored(place, dates).to_parquet(kept)
+        every = pd.read_parquet(kept)
+        self.scores = {day: _wide(rows) for day, rows in every.groupby("week")}
 
     def judged(self, policy: Policy) -> dict[str, object]:
         before: set[str] = set()
         first_on: dict[str, date] = {}
         precision, turnover = [], []
-        for day in self.dates[max(WEEKS) - 1 :]:
+        for day in self.dates:
             rows = self.scores[day]
             listed = self._listed(rows, policy, day, before)
             ends = listed.map(self.ends)
@@ -116,6 +113,54 @@ class Weeks:
         return found.loc[found["is_listed"], "customer_id"]
 
 
+def scored(place: Path, dates: list[date]) -> pd.DataFrame:
+    """week, k, customer_id, risk, risk_8w, value_month: everybody k weeks before, by the week's model."""
+    settings = Settings(
+        workspace=str(place), source=SourceSettings(name="demo", static=["segment"]),
+        churn=Definition("cancellation"),
+    )  # fmt: skip
+    workspace, found = Workspace(place), []
+    for start in range(0, len(dates), REFIT_WEEKS):
+        block = dates[start : start + REFIT_WEEKS]
+        with opened(resources(settings.engine), workspace.usage()) as engine:
+            plan = plans.for_training(engine, settings, block[0], workspace.usage_facts())
+            weigh(engine, plan.vocabulary)
+            train = backtest.mature(panels.rows(engine, plan).to_pandas())
+            model = models.fit(train, features=plan.features, recipe=recipes.of(settings))
+            early = [block[0] - timedelta(days=7 * k) for k in range(max(WEEKS) - 1, 0, -1)]
+            asked = replace(plan, snapshots=[*early, *block])
+            for piece in panels.pieces(engine, asked):
+                found += _of_piece(model, piece.to_pandas(), block)
+        print(f"{block[0]}: {len(train):,} rows to learn from", file=sys.stderr, flush=True)
+    return pd.concat(found, ignore_index=True)
+
+
+def _of_piece(model: models.Model, rows: pd.DataFrame, block: list[date]) -> list[pd.DataFrame]:
+    snapshot = pd.to_datetime(rows["snapshot"]).dt.date
+    risks = models.risks(model, rows)[["risk", "risk_8w"]].assign(
+        customer_id=rows["customer_id"],
+        value_month=listing.value_month(rows, lookback_days=ranking.LOOKBACK_DAYS),
+        snapshot=snapshot,
+    )
+    return [
+        risks[snapshot == week - timedelta(days=7 * k)]
+        .drop(columns="snapshot")
+        .assign(week=week, k=k)
+        for week in block
+        for k in range(max(WEEKS))
+    ]
+
+
+def _wide(rows: pd.DataFrame) -> pd.DataFrame:
+    """customer_id, value_month, and risk_<k>, risk_8w_<k> of everybody there in the week."""
+    found = rows.loc[rows["k"] == 0, ["customer_id", "value_month"]]
+    for k, part in rows.groupby("k"):
+        named = part[["customer_id", "risk", "risk_8w"]].rename(
+            columns={"risk": f"risk_{k}", "risk_8w": f"risk_8w_{k}"}
+        )
+        found = found.merge(named, on="customer_id", how="left")
+    return found
+
+
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    main(place, Path(sys.argv[2]) if len(sys.argv) > 2 else place.parent)
+    main(Path(sys.argv[1]), date.fromisoformat(sys.argv[2]), date.fromisoformat(sys.argv[3]))

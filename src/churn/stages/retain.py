@@ -114,12 +114,11 @@ def _listing(
 
 
 def _aside(found: Roster, state: str) -> list[Aside]:
-    """Those who would matter and cannot be listed, the most valuable first."""
-    return beside_list.asides(
-        found.rows[found.rows["state"] == state].sort_values(
-            ["order", "customer_id"], ascending=[False, True]
-        )
-    )
+    """Those who would matter as much as somebody on the list and cannot be listed, the first first."""
+    rows = found.rows
+    least = rows.loc[rows["is_listed"], "order"].min()
+    mine = rows[(rows["state"] == state) & (rows["order"] >= least)]
+    return beside_list.asides(mine.sort_values(["order", "customer_id"], ascending=[False, True]))
 
 
 def _gone(found: Roster) -> list[Aside]:
