@@ -20,16 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from hydra import compose, initialize_config_dir
 from oracle import show
 
-from churn.features.labels import Definition
+from churn.conf_tree import CONF
 from churn.io import panels, plans, recipes, tables
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace, weigh
 from churn.learning import backtest, models
 from churn.retention import listing, ranking
 from churn.retention.policy import Policy
-from churn.settings import Settings, SourceSettings
+from churn.settings import register, to_settings
 from churn.timeline import as_of_dates
 
 HORIZON_DAYS = 28
@@ -115,10 +116,9 @@ class Weeks:
 
 def scored(place: Path, dates: list[date]) -> pd.DataFrame:
     """week, k, customer_id, risk, risk_8w, value_month: everybody k weeks before, by the week's model."""
-    settings = Settings(
-        workspace=str(place), source=SourceSettings(name="demo", static=["segment"]),
-        churn=Definition("cancellation"),
-    )  # fmt: skip
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        settings = to_settings(compose("replay", [f"workspace={place}"]))
     workspace, found = Workspace(place), []
     for start in range(0, len(dates), REFIT_WEEKS):
         block = dates[start : start + REFIT_WEEKS]
