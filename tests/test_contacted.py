@@ -84,6 +84,8 @@ def test_without_anybody_held_out_the_assumption_stands():
     assert contacted.saved_share(label, alone, assumed=0.2) == 0.2
     few = Treated(found.share, np.where(found.arm == "holdout", None, found.arm))
     assert contacted.saved_share(label, few, assumed=0.2) == pytest.approx(0.2, abs=0.01)
+    nobody_left = contacted.saved_share(np.zeros(len(label)), found, assumed=0.2)
+    assert nobody_left == pytest.approx(0.2, abs=0.01)
 
 
 def test_a_row_that_counts_twice_is_a_row_that_stands_there_twice():
