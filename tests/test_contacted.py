@@ -100,6 +100,36 @@ def test_a_row_that_counts_twice_is_a_row_that_stands_there_twice():
     assert (models.predict(one, seen).mean() - models.predict(plain, seen).mean()) > 0.05
 
 
+def test_a_model_still_knows_the_risk_of_who_is_left_alone():
+    """Whoever is likeliest to leave is called, a third of them stay because of it: counted as they
+    are, the rows say that the greatest risks are smaller than they are."""
+    random = np.random.default_rng(11)
+    feature, n = FEATURES[1], 30_000
+    seen = pd.DataFrame({feature.name: random.normal(size=n), "snapshot": AS_OF})
+    seen["customer_id"] = [f"{k:05d}" for k in range(n)]
+    risk = 1 / (1 + np.exp(3 - 1.2 * seen[feature.name]))
+    qualifies = (risk > np.quantile(risk, 0.9)).to_numpy()
+    arm = np.where(random.random(n) < 0.1, "holdout", "contact").astype(object)
+    arm[~qualifies] = None
+    share = np.where(arm == "contact", 1.0, 0.0)
+    drawn = random.random(n)
+    alone = seen.assign(label=(drawn < risk).astype(float))
+    called = seen.assign(label=(drawn < risk * (1 - share / 3)).astype(float))
+    found = Treated(share, arm)
+    label = called["label"].to_numpy()
+    saved = contacted.saved_share(label, found, assumed=0.2)
+    weighted = called.assign(weight=contacted.weights(label, found, saved=saved))
+    recipe = Recipe(model="logistic", n_folds=0, **RECIPE)
+    top = {
+        name: models.predict(models.fit(rows, features=[feature], recipe=recipe), seen)[
+            qualifies
+        ].mean()
+        for name, rows in (("alone", alone), ("called", called), ("weighted", weighted))
+    }
+    assert top["called"] < 0.85 * top["alone"]
+    assert top["weighted"] == pytest.approx(top["alone"], rel=0.07)
+
+
 @pytest.fixture
 def place(tmp_path):
     """Customers 00000 to 00099 were contacted from the lists of the last snapshot but one."""

@@ -150,6 +150,8 @@ def test_the_date_of_a_visible_effect_comes_sooner_with_more_held_out():
         now = impact.look(there, on=START + timedelta(weeks=10))
         dates.append(impact.prospect(there, now, target=0.05).visible_on)
     assert START + timedelta(weeks=10) < dates[1] < dates[0]
+    now = impact.look(slow, on=START + timedelta(weeks=10))
+    assert dates[1] <= impact.prospect(slow, now, target=0.05).with_pilot_on < dates[0]
     tiny = impact.prospect(slow, impact.look(slow, on=LATER), target=0.0001)
     assert tiny.visible_on is None
     assert 0 < tiny.smallest < 1

@@ -129,16 +129,16 @@ def _harmed(found: Findings) -> list[str]:
 
 
 def _prospect(found: Findings) -> str:
-    ahead, target = found.prospect, f"{100 * found.prospect.target:.0f}-point"
-    if ahead.visible_on is not None:
-        when = f"a {target} effect will be visible by {wording.day(ahead.visible_on)}"
-    else:
-        when = f"a {target} effect will not be visible within ten years; retain.pilot shortens that"
-    if not found.looks or found.looks[-1].listing is None:
-        return f"At this pace {when}; visible: with a chance of 80 %."
+    ahead = found.prospect
+    dates = [
+        "not within ten years" if day is None else f"by {wording.day(day)}"
+        for day in (ahead.visible_on, ahead.with_pilot_on)
+    ]
+    today = f"the smallest effect visible today is {100 * min(ahead.smallest, 1):.0f} points; "
+    has_answer = bool(found.looks) and found.looks[-1].listing is not None
     return (
-        f"The smallest effect that would be visible today is {100 * min(ahead.smallest, 1):.0f} points; at "
-        f"this pace {when}. Visible: with a chance of 80 %."
+        f"With a chance of 80 %, {today if has_answer else ''}one of {100 * ahead.target:.0f} points will "
+        f"be visible {dates[0]} at this pace ({dates[1]} if all who come were drawn with one half: retain.pilot)."
     )
 
 
