@@ -137,8 +137,9 @@ def _prospect(found: Findings) -> str:
     today = f"the smallest effect visible today is {100 * min(ahead.smallest, 1):.0f} points; "
     has_answer = bool(found.looks) and found.looks[-1].listing is not None
     return (
-        f"With a chance of 80 %, {today if has_answer else ''}one of {100 * ahead.target:.0f} points will "
-        f"be visible {dates[0]} at this pace ({dates[1]} if all who come were drawn with one half: retain.pilot)."
+        f"With a chance of 80 %, {today if has_answer else ''}one of {100 * ahead.target:.0f} points "
+        f"will be visible {dates[0]} at this pace ({dates[1]} if all who come were drawn with one half: "
+        "retain.pilot)."
     )
 
 
