@@ -59,11 +59,11 @@ def followed(
     """One row per assignment that can be counted, with what became of it.
 
     `assignments` as in contracts.ASSIGNMENTS; `left`: customer_id, as_of, `left_after_days` from that
-    date (null: not left as far as known); `outcomes` as in contracts.OUTCOMES. Adds `settled_on`, the
-    first day on which the effect window [as_of, as_of + effect_days) is over, `left` (1 or 0, for all
-    rows: only settled ones mean anything), `is_contacted` and `is_recorded` (CS answered `contacted`
-    for a list of the window). Customers who are always listed have no chance to be held out, and are
-    not counted.
+    date (null: not left as far as known); `outcomes`: customer_id, as_of, `contacted`, of lists and of
+    whom somebody called without one. Adds `settled_on`, the first day on which the effect window
+    [as_of, as_of + effect_days) is over, `left` (1 or 0, for all rows: only settled ones mean
+    anything), `is_contacted` and `is_recorded` (somebody answered for a day of the window). Customers
+    who are always listed have no chance to be held out, and are not counted.
     """
     rows = assignments[assignments["propensity"].between(0, 1, inclusive="neither")]
     rows = rows.merge(left, on=["customer_id", "as_of"], how="left", validate="one_to_one")
