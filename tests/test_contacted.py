@@ -84,6 +84,8 @@ def test_without_anybody_held_out_the_assumption_stands():
     assert contacted.saved_share(label, alone, assumed=0.2) == 0.2
     few = Treated(found.share, np.where(found.arm == "holdout", None, found.arm))
     assert contacted.saved_share(label, few, assumed=0.2) == pytest.approx(0.2, abs=0.01)
+    nobody_left = contacted.saved_share(np.zeros(len(label)), found, assumed=0.2)
+    assert nobody_left == pytest.approx(0.2, abs=0.01)
 
 
 def test_a_row_that_counts_twice_is_a_row_that_stands_there_twice():
@@ -96,6 +98,36 @@ def test_a_row_that_counts_twice_is_a_row_that_stands_there_twice():
     assert np.abs(gap).max() < 0.02
     plain = models.fit(seen, features=FEATURES, recipe=recipe)
     assert (models.predict(one, seen).mean() - models.predict(plain, seen).mean()) > 0.05
+
+
+def test_a_model_still_knows_the_risk_of_who_is_left_alone():
+    """Whoever is likeliest to leave is called, a third of them stay because of it: counted as they
+    are, the rows say that the greatest risks are smaller than they are."""
+    random = np.random.default_rng(11)
+    feature, n = FEATURES[1], 30_000
+    seen = pd.DataFrame({feature.name: random.normal(size=n), "snapshot": AS_OF})
+    seen["customer_id"] = [f"{k:05d}" for k in range(n)]
+    risk = 1 / (1 + np.exp(3 - 1.2 * seen[feature.name]))
+    qualifies = (risk > np.quantile(risk, 0.9)).to_numpy()
+    arm = np.where(random.random(n) < 0.1, "holdout", "contact").astype(object)
+    arm[~qualifies] = None
+    share = np.where(arm == "contact", 1.0, 0.0)
+    drawn = random.random(n)
+    alone = seen.assign(label=(drawn < risk).astype(float))
+    called = seen.assign(label=(drawn < risk * (1 - share / 3)).astype(float))
+    found = Treated(share, arm)
+    label = called["label"].to_numpy()
+    saved = contacted.saved_share(label, found, assumed=0.2)
+    weighted = called.assign(weight=contacted.weights(label, found, saved=saved))
+    recipe = Recipe(model="logistic", n_folds=0, **RECIPE)
+    top = {
+        name: models.predict(models.fit(rows, features=[feature], recipe=recipe), seen)[
+            qualifies
+        ].mean()
+        for name, rows in (("alone", alone), ("called", called), ("weighted", weighted))
+    }
+    assert top["called"] < 0.85 * top["alone"]
+    assert top["weighted"] == pytest.approx(top["alone"], rel=0.07)
 
 
 @pytest.fixture

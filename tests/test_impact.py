@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import world as worlds
+from commandline import exit_code
 from reference import World
 
 from churn import contracts
@@ -119,6 +120,31 @@ def test_the_effect_of_contact_is_that_of_listing_by_the_contact_rate():
     assert effects.of_contact(nobody, planned=0.0005) is None
 
 
+def test_an_assignment_is_followed_for_its_window():
+    arms = pd.DataFrame(
+        {
+            "customer_id": list("abcd"), "as_of": START, "arm": ["contact", "holdout", "contact", "always"],
+            "propensity": [0.1, 0.1, 0.1, 0.0],
+        }
+    )  # fmt: skip
+    left = pd.DataFrame(
+        {"customer_id": list("abcd"), "as_of": START, "left_after_days": [55, 56, None, 1]}
+    )
+    said = pd.DataFrame(
+        [
+            ("a", START, True), ("a", START + timedelta(7), False), ("b", START + timedelta(55), True),
+            ("c", START + timedelta(56), True), ("c", START, None),
+        ],
+        columns=["customer_id", "as_of", "contacted"],
+    )  # fmt: skip
+    found = impact.followed(arms, left, said, effect_days=56).set_index("customer_id")
+    assert list(found.index) == ["a", "b", "c"], "who is always listed cannot be compared"
+    assert found["left"].tolist() == [1, 0, 0]
+    assert found["is_contacted"].tolist() == [True, True, False]
+    assert found["is_recorded"].tolist() == [True, True, False]
+    assert set(found["settled_on"]) == {START + timedelta(56)}
+
+
 def test_only_what_is_settled_on_the_day_counts():
     there = rows()
     days = impact.look_days(there, as_of=LATER)
@@ -150,6 +176,8 @@ def test_the_date_of_a_visible_effect_comes_sooner_with_more_held_out():
         now = impact.look(there, on=START + timedelta(weeks=10))
         dates.append(impact.prospect(there, now, target=0.05).visible_on)
     assert START + timedelta(weeks=10) < dates[1] < dates[0]
+    now = impact.look(slow, on=START + timedelta(weeks=10))
+    assert dates[1] <= impact.prospect(slow, now, target=0.05).with_pilot_on < dates[0]
     tiny = impact.prospect(slow, impact.look(slow, on=LATER), target=0.0001)
     assert tiny.visible_on is None
     assert 0 < tiny.smallest < 1
@@ -227,7 +255,10 @@ def test_the_command_says_when_it_is_too_early_and_what_it_found(place, caplog):
         stage.run(settings(place, START + timedelta(days=63)))
     assert refused.value.exit_code == 4
     assert "first answer possible on 2026-05-04" in refused.value.next_step
+    words = (f"workspace={place}", "churn=cancellation", "engine.threads=1", "as_of=2026-03-09")
+    assert exit_code("impact", *words) == 4
     assign(place)
+    assert exit_code("impact", *words) == 0
     caplog.set_level("INFO", logger="churn")
     stage.run(settings(place, START + timedelta(days=28)))
     assert "Too early: first answer possible on 2 Mar 2026" in caplog.text

@@ -4,6 +4,8 @@ from datetime import date, timedelta
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
+from commandline import exit_code
 
 import churn
 from churn import contracts
@@ -227,3 +229,32 @@ def test_the_command_refuses_what_it_cannot_place(place):
         stage.run(settings(place, files=str(place.parent / "*.nothing")))
     with pytest.raises(ConfigurationError, match="what to import"):
         stage.run(settings(place))
+
+
+def test_the_command_takes_in_a_table(place, monkeypatch):
+    url = f"sqlite:///{place.parent / 'cs.db'}"
+    rows = pd.DataFrame(
+        [("2026-01-05", "007", "aaa", "yes", "will stay"), ("2026-01-05", "8", "aaa", None, None)],
+        columns=["as_of", "customer_id", "list_id", "contacted", "outcome"],
+    )
+    engine = sa.create_engine(url)
+    rows.to_sql("back", engine, index=False)
+    engine.dispose()
+    monkeypatch.setenv("CHURN_SQL_URL", url)
+    stage.run(settings(place, table="back"))
+    found = churn.open(place).outcomes()
+    assert found[["customer_id", "contacted", "outcome"]].values.tolist() == [
+        ["007", True, "will stay"]
+    ]
+
+
+def test_the_command_line_knows_the_keys(place):
+    words = (
+        f"workspace={place}",
+        f"outcomes.files={place.parent / 'back.csv'}",
+        "engine.threads=1",
+    )
+    assert exit_code("outcomes", *words) == 0
+    assert len(churn.open(place).outcomes()) == 2
+    assert exit_code("outcomes", words[0]) == 2
+    assert exit_code("outcomes", words[0], f"outcomes.files={place.parent / 'none.csv'}") == 3

@@ -41,7 +41,8 @@ def judged(settings: Settings, as_of: date) -> Verdict | None:
     )
     people = Workspace(settings.place, settings.arrival(as_of)).people(as_of)
     segments = rows["customer_id"].map(people["segment"])
-    harmed = uplift.harmed(rows.assign(segment=segments), by="segment")
+    needed = ["is_treated", "propensity", "left"]
+    harmed = uplift.harmed(rows[needed].assign(segment=segments), by="segment")
     found: dict[str, Any] = {
         "as_of": as_of.isoformat(),
         "verdict": {
@@ -107,7 +108,8 @@ def _trial(settings: Settings, as_of: date) -> tuple[pd.DataFrame, list[Feature]
     ]
     features = [Feature(**entry) for entry in tables.facts(folder, made_by="features")["features"]]
     known = [feature for feature in features if feature.family != "contact"]
-    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True), known
+    together = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return together.copy(), known  # in one piece: pandas warns of frames in many
 
 
 def _worth(rows: pd.DataFrame) -> uplift.Array:

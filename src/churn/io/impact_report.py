@@ -49,7 +49,7 @@ def text(found: Findings) -> str:
             "## Expected and lost\n\n" + "\n".join(_reconciled(found)),
             "## Week by week\n\n" + "\n".join(_history(found)),
         ]
-    if found.segments:
+    if len(found.segments) > 1:
         parts.append("## By segment\n\n" + "\n".join(_segments(found)))
     parts.append(_how(found))
     return "\n\n".join(parts) + "\n"
@@ -75,8 +75,8 @@ def _effects(found: Findings) -> list[str]:
     else:
         said.append(_effect(now.contact, "Being contacted", of="contacted customers"))
         said[-1] += (
-            f" CS recorded a contact for {wording.percent(found.contacted_share)} of the listed and no"
-            f" answer for {wording.percent(1 - found.recorded_share)}, who count as not contacted."
+            f" CS recorded a contact with {100 * found.contacted_share:.0f} % of the listed and no answer"
+            f" for {100 * (1 - found.recorded_share):.0f} %, who count as not contacted."
         )
     if now.revenue_listing is not None:
         said.append(_revenue(now, found.currency))
@@ -84,16 +84,16 @@ def _effects(found: Findings) -> list[str]:
 
 
 def _effect(effect: Effect, what: str, *, of: str) -> str:
-    share = f"{100 * effect.value:+.1f} of 100 {of}"
+    kept = f"{what} kept {100 * effect.value:+.1f} of 100 {of} from leaving"
     if effect.low is None or effect.high is None:
-        return f"{what}: stayed because of it {share}; the interval has no bounds yet. Not proven."
+        return f"{kept}; the interval has no bounds yet. Not proven."
     within = f"95 % interval {100 * effect.low:+.1f} to {100 * effect.high:+.1f}"
     verdict = {
         1: "It helps: this is proven.",
         0: "Not proven: it may as well be nothing.",
         -1: "It drives customers away: this is proven. Stop and look.",
     }[effect.claims]
-    return f"{what}: stayed because of it {share} ({within}). {verdict}"
+    return f"{kept} ({within}). {verdict}"
 
 
 def _revenue(now: Look, currency: str) -> str:
@@ -129,18 +129,17 @@ def _harmed(found: Findings) -> list[str]:
 
 
 def _prospect(found: Findings) -> str:
-    ahead, target = found.prospect, f"{100 * found.prospect.target:.0f}-point"
-    if ahead.visible_on is not None:
-        when = f"a {target} effect will be visible by {wording.day(ahead.visible_on)}"
-    else:
-        when = (
-            f"a {target} effect will not be visible within ten years (retain.pilot shortens that)"
-        )
-    if not found.looks or found.looks[-1].listing is None:
-        return f"At this pace {when} (with a chance of 80 %)."
+    ahead = found.prospect
+    dates = [
+        "not within ten years" if day is None else f"by {wording.day(day)}"
+        for day in (ahead.visible_on, ahead.with_pilot_on)
+    ]
+    today = f"the smallest effect visible today is {100 * min(ahead.smallest, 1):.0f} points; "
+    has_answer = bool(found.looks) and found.looks[-1].listing is not None
     return (
-        f"The smallest effect that would be visible today is {100 * min(ahead.smallest, 1):.0f} points; at "
-        f"this pace {when} (each with a chance of 80 %)."
+        f"With a chance of 80 %, {today if has_answer else ''}one of {100 * ahead.target:.0f} points "
+        f"will be visible {dates[0]} at this pace ({dates[1]} if all who come were drawn with one half: "
+        "retain.pilot)."
     )
 
 
@@ -191,7 +190,7 @@ def _history(found: Findings) -> list[str]:
         "look",
         "listed",
         "held out",
-        "stayed by being listed",
+        "kept by being listed",
         "by being contacted",
         "e-value",
     ]
@@ -210,7 +209,7 @@ def _history(found: Findings) -> list[str]:
 
 
 def _segments(found: Findings) -> list[str]:
-    heads = ["segment", "listed", "held out", "stayed by being listed"]
+    heads = ["segment", "listed", "held out", "kept by being listed"]
     rows = [
         [name, f"{look.n_listed:,}", f"{look.n_held_out:,}", _points(look.listing)]
         for name, look in found.segments
@@ -240,7 +239,7 @@ def picture(found: Findings) -> bytes:
         [100 * (getattr(effect, name) or 0.0) for effect in effects]
         for name in ("value", "low", "high")
     )
-    figure, axes = plots.blank("Stayed because they were listed, of 100", height=3.6)
+    figure, axes = plots.blank("Kept by being listed, of 100", height=3.6)
     axes.fill_between(days, low, high, color=plots.MODEL, alpha=0.18, linewidth=0)
     axes.plot(days, value, color=plots.MODEL, marker="o", markersize=3)
     axes.axhline(0, color=plots.QUIET, linewidth=1)

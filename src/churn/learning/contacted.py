@@ -79,7 +79,9 @@ def saved_share(label: Array, found: Treated, *, assumed: float) -> float:
     alone = (label[held].sum() + PRIOR_ROWS * would) / (held.sum() + PRIOR_ROWS)
     grid = np.linspace(MOST_HARMED, MOST_SAVED, 221)
     rates = [_corrected(label[listed], found.share[listed], saved).mean() for saved in grid]
-    return float(grid[int(np.argmin(np.abs(np.array(rates) - alone)))])
+    # where no touched row left, every share fits alike: then the one that was assumed
+    misfit = np.abs(np.array(rates) - alone) + 1e-9 * np.abs(grid - assumed)
+    return float(grid[int(np.argmin(misfit))])
 
 
 def weights(label: Array, found: Treated, *, saved: float) -> Array:

@@ -44,11 +44,13 @@ class Look:
 @dataclass(frozen=True)
 class Prospect:
     """The smallest effect of being listed that would be seen today with a chance of 80 %, and the
-    first weekly look at which one of `target` would be (None: not within ten years at this pace)."""
+    first weekly look at which one of `target` would be (None: not within ten years at this pace); and
+    the same if all who come from now on were drawn with one half (`retain.pilot`)."""
 
     smallest: float
     target: float
     visible_on: date | None
+    with_pilot_on: date | None
 
 
 def followed(
@@ -57,11 +59,11 @@ def followed(
     """One row per assignment that can be counted, with what became of it.
 
     `assignments` as in contracts.ASSIGNMENTS; `left`: customer_id, as_of, `left_after_days` from that
-    date (null: not left as far as known); `outcomes` as in contracts.OUTCOMES. Adds `settled_on`, the
-    first day on which the effect window [as_of, as_of + effect_days) is over, `left` (1 or 0, for all
-    rows: only settled ones mean anything), `is_contacted` and `is_recorded` (CS answered `contacted`
-    for a list of the window). Customers who are always listed have no chance to be held out, and are
-    not counted.
+    date (null: not left as far as known); `outcomes`: customer_id, as_of, `contacted`, of lists and of
+    whom somebody called without one. Adds `settled_on`, the first day on which the effect window
+    [as_of, as_of + effect_days) is over, `left` (1 or 0, for all rows: only settled ones mean
+    anything), `is_contacted` and `is_recorded` (somebody answered for a day of the window). Customers
+    who are always listed have no chance to be held out, and are not counted.
     """
     rows = assignments[assignments["propensity"].between(0, 1, inclusive="neither")]
     rows = rows.merge(left, on=["customer_id", "as_of"], how="left", validate="one_to_one")
@@ -151,30 +153,37 @@ def prospect(rows: pd.DataFrame, found: Look, *, target: float) -> Prospect:
     """When an effect of `target` (a share of customers) will be seen with a chance of 80 %.
 
     The pace is that of the last eight weeks, or of all if there are fewer; customers who were assigned
-    and are not settled yet count from the day on which they are.
+    and are not settled yet count from the day on which they are. A pilot gives whoever comes from now
+    on a chance of one half to be held out.
     """
     planned = _planned(rows, None)
     n_now = found.n_listed + found.n_held_out
     one = effects.planned_variance(rows, np.ones(len(rows)), n_planned=1.0)
     if found.listing is not None:
         one = found.listing.standard_error**2 * n_now
+    share = rows["propensity"].to_numpy(dtype=float)
+    in_pilot = one * 4 / float((1 / share + 1 / (1 - share)).mean())
     days = np.arange(0, LONGEST_DAYS, LOOK_DAYS)
-    settled = _settled_by(rows, found.on, days)
-    reach = np.array([_seen(one / max(n, 1e-9), planned) for n in settled])
-    enough = np.flatnonzero((reach <= target) & (settled >= 1))
-    first = None if not len(enough) else found.on + timedelta(days=int(days[enough[0]]))
-    return Prospect(float(reach[0]) if n_now else 1.0, target, first)
+    known, coming = _settled_by(rows, found.on, days)
+    reached = []
+    for later in (one, in_pilot):
+        information = np.maximum(known / one + coming / later, 1e-9)
+        reach = np.array([_seen(1 / bits, planned) for bits in information])
+        enough = np.flatnonzero((reach <= target) & (known + coming >= 1))
+        reached.append(found.on + timedelta(days=int(days[enough[0]])) if len(enough) else None)
+        smallest = float(reach[0]) if n_now else 1.0
+    return Prospect(smallest, target, *reached)
 
 
-def _settled_by(rows: pd.DataFrame, on: date, days: Array) -> Array:
-    """How many customers are, or at this pace will be, settled so many days after `on`."""
+def _settled_by(rows: pd.DataFrame, on: date, days: Array) -> tuple[Array, Array]:
+    """How many of those assigned are settled so many days after `on`, and how many of those who come
+    at this pace."""
     window = (rows["settled_on"].iloc[0] - rows["as_of"].iloc[0]).days
     after = np.array([(day - on).days for day in rows["settled_on"]])
-    recent = rows[rows["as_of"] > on - timedelta(days=56)]
-    span = min(56, (on - rows["as_of"].min()).days + LOOK_DAYS)
-    pace = len(recent) / span
+    recent = rows[rows["as_of"] >= on - timedelta(days=56)]
+    pace = len(recent) / min(56, (on - rows["as_of"].min()).days + LOOK_DAYS)
     known = np.searchsorted(np.sort(after), days, side="right")
-    return np.asarray(known + pace * np.maximum(0, days - window))
+    return np.asarray(known), np.asarray(pace * np.maximum(0, days - window))
 
 
 def _seen(variance: float, planned: float) -> float:

@@ -54,10 +54,19 @@ def _followed(settings: Settings, workspace: Workspace, as_of: date) -> pd.DataF
             f"too early: first answer possible on {first} at the soonest",
         )
     left = departures.left_after(settings, as_of, assigned["as_of"].unique())
-    said = records.outcomes(settings.place)
-    known = said[said["recorded_as_of"] <= as_of] if len(said) else said
+    known = records.outcomes(settings.place)
+    known = known[known["recorded_as_of"] <= as_of] if len(known) else known
+    calls = workspace.contacts(as_of, of_campaigns=False)  # whom somebody called without a list
+    talks = pd.DataFrame(
+        {
+            "customer_id": calls["customer_id"],
+            "as_of": calls["contacted_at"].dt.date,
+            "contacted": True,
+        }
+    )
+    said = pd.concat([known[list(talks.columns)].astype(object), talks.astype(object)])
     rows = impact.followed(
-        assigned, left.drop(columns="label"), known, effect_days=settings.impact.effect_days
+        assigned, left.drop(columns="label"), said, effect_days=settings.impact.effect_days
     )
     people = workspace.people(as_of)
     return rows.assign(segment=rows["customer_id"].map(people["segment"]))
