@@ -47,7 +47,7 @@ def run(settings: Settings) -> None:
         details=_details(workspace, rows, reasons, settings, as_of, use=_use(champion)),
     )
     folder = workspace.folder("retention") / as_of.isoformat()
-    people.write(made, folder, deliver=settings.deliver)
+    people.write(made, folder)
     log.info("%d customers to contact, in %s", len(rows), folder / "retention_list.html")
     sink.send(settings.sink, ["retention"], place=settings.place, as_of=as_of)
 
