@@ -9,7 +9,7 @@ from typing import Any
 import office
 import openpyxl
 import pytest
-from handouts import AS_OF, sample
+from handouts import AS_OF, PAYLOADS, everywhere, sample
 from postgres import Server, psycopg
 
 from churn.contracts import LIST_COLUMNS
@@ -244,6 +244,19 @@ def test_a_workbook_filled_in_with_libreoffice_says_what_was_recorded(tmp_path: 
     assert feedback.read(saved)["customer_id"].tolist() != done, "the rows were not sorted"
     assert set(feedback.read(saved)["as_of"]) == {AS_OF}
     assert set(feedback.read(as_text)["list_id"]) == {"3fa2c1d09b7e"}
+
+
+def test_no_payload_is_a_formula_to_libreoffice(tmp_path: Path) -> None:
+    assert len({*PAYLOADS}) >= 30
+    listing = everywhere(*PAYLOADS)
+    (tmp_path / "list.xlsx").write_bytes(workbook_bytes(listing))
+    (tmp_path / "list.csv").write_bytes(csv_bytes(listing.rows))
+    (tmp_path / "bare.csv").write_text('a,"=1+1",@SUM(A1)\n')
+    home = tmp_path / "home"
+    assert office.formulas(tmp_path / "bare.csv", home, separator=",") > 0, "it sees formulas"
+    assert office.formulas(tmp_path / "list.xlsx", home) == 0
+    assert office.formulas(tmp_path / "list.csv", home, separator=",") == 0
+    assert office.formulas(tmp_path / "list.csv", home, separator=";") == 0
 
 
 def _typing(
