@@ -174,7 +174,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_same_heading_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
-    path.write_text("customer_id,Customer ID,as_of\n1,2,2026-01-05\n")
+    path.write_text("customer_id,Customer ID,as_of,note\n1,2,2026-01-05,x\n")
     with pytest.raises(InputError, match="'Customer ID' twice"):
         feedback.read(path)
 
@@ -220,6 +220,15 @@ def test_workbook_formulas_and_numbers_as_ids_are_refused(
 def test_a_date_with_a_time_is_that_day(tmp_path: Path) -> None:
     path = as_workbook(tmp_path / "list.xlsx", DONE | {"as_of": datetime(2026, 1, 5, 0, 0)})
     assert feedback.read(path)["as_of"].tolist() == [AS_OF]
+
+
+def test_the_list_is_found_whatever_its_sheet_is_called(tmp_path: Path) -> None:
+    path = as_workbook(tmp_path / "list.xlsx", DONE)
+    book = openpyxl.load_workbook(path)
+    book["List"].title = "Anna"
+    book.move_sheet("Anna", 3)
+    book.save(path)
+    assert recorded(path) == READ
 
 
 # --- LibreOffice -----------------------------------------------------------------------------
