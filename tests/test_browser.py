@@ -279,9 +279,9 @@ CONTRAST = """() => {
 
 def test_five_thousand_customers_filter_while_one_types(opened: Callable[..., Any]) -> None:
     page = opened(replace(sample(5000), details={}))
-    rounds = [page.evaluate(browsers.TYPING, browsers.WORDS) for _ in range(3)]
-    spent = [min(times) for times in zip(*rounds, strict=True)]
-    assert max(spent) < FILTER_MS, "of each key the fastest of three: the machine is shared"
+    warm = [cpu for cpu, _ in browsers.typing(page)]
+    spent = [cpu for cpu, _ in browsers.typing(page)]
+    assert max(spent) < FILTER_MS, warm  # CPU of the page: how busy the machine is says nothing
     page.locator("#q").fill("tidal")
     assert page.locator("#count").inner_text().endswith("a year at stake")
     assert all("Tidal" in name for name in names(page))

@@ -202,7 +202,7 @@ def test_a_panel_is_built_without_waiting_for_what_learns(tmp_path: Path) -> Non
 
 
 def test_stages_that_do_not_learn_load_nothing_that_does() -> None:
-    stages = ["check", "config", "features", "retain", "rollup", "simulate", "status"]
+    stages = ["check", "config", "deliver", "features", "retain", "rollup", "simulate", "status"]
     program = "; ".join([*(f"import churn.stages.{name}" for name in stages), LOADED])
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

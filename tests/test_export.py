@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 
 from churn.conf_tree import CONF
 from churn.contracts import LIST_COLUMNS
-from churn.errors import ConfigurationError
 from churn.io import people, track, wording
 from churn.io.draft import draft
 from churn.io.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes, guard, unguard
@@ -34,7 +33,6 @@ from churn.io.handout import Detail, records
 from churn.io.mail import digest_eml, owner_digests
 from churn.io.page import TEMPLATES, index_html, page_html
 from churn.io.workbook import workbook_bytes
-from churn.settings import DeliverSettings
 
 # --- reading back ----------------------------------------------------------------------------
 
@@ -314,9 +312,7 @@ def test_page_of_an_empty_list_says_so() -> None:
     assert not Page(page_html(listing)).attributes("table")
     assert "Halden Freight" in page_html(sample(0))
     assert read_workbook(workbook_bytes(listing)) == []
-    assert b"Nobody is on the list" in digest_eml(
-        listing, sender="a@b.example", recipient="c@d.example"
-    )
+    assert b"Nobody is on the list" in digest_eml(listing)
 
 
 def test_page_shows_missing_values_as_a_dash() -> None:
@@ -326,7 +322,7 @@ def test_page_shows_missing_values_as_a_dash() -> None:
     assert "–" in text
     assert not re.search(r"\b(None|nan|NaN|NaT)\b", text)
     assert workbook_bytes(listing)
-    assert digest_eml(listing, sender="a@b.example", recipient="c@d.example")
+    assert digest_eml(listing)
 
 
 def test_page_takes_the_types_that_pandas_and_numpy_make() -> None:
@@ -413,12 +409,8 @@ def parts(content: bytes) -> tuple[Any, str, str]:
 
 def test_digest_names_the_top_ten_with_reasons() -> None:
     listing = sample()
-    mail, plain, html = parts(
-        digest_eml(listing, sender="churn@example.com", recipient="anna@example.com")
-    )
+    mail, plain, html = parts(digest_eml(listing))
     assert mail["Subject"] == "Retention list, week of 5 January 2026: top 10"
-    assert (mail["From"], mail["To"]) == ("churn@example.com", "anna@example.com")
-    assert mail["Message-ID"] is None
     assert len(re.findall(r"^\d+\. ", plain, re.MULTILINE)) == 10
     for reason in listing.rows["reason_1"][:10]:
         assert reason in plain
@@ -428,7 +420,7 @@ def test_digest_names_the_top_ten_with_reasons() -> None:
 
 def test_the_head_reads_what_is_at_stake_whose_it_is_and_what_became_of_past_lists() -> None:
     listing = sample()
-    _, plain, html = parts(digest_eml(listing, sender="churn@example.com", recipient=None))
+    _, plain, html = parts(digest_eml(listing))
     own = listing.rows[listing.rows["owner"] == OWNERS[1]]
     share = f"{len(own)} to contact, about {own['risk'].sum():.0f} expected to leave, "
     assert f"{OWNERS[1]}: {share}" in plain
@@ -444,19 +436,16 @@ def test_the_head_reads_what_is_at_stake_whose_it_is_and_what_became_of_past_lis
     assert "Left the list since last week\n   - Cobalt Press: Active on" in plain.replace("\r", "")
 
 
-def test_a_mail_without_an_address_names_nobody() -> None:
-    mail, _, _ = parts(digest_eml(sample(1), sender="churn@example.com", recipient=None))
-    assert mail["To"] is None
+def test_no_address_stands_in_a_mail_that_is_written() -> None:
+    mail, _, _ = parts(digest_eml(sample(1)))
+    assert [mail[name] for name in ("From", "To", "Message-ID")] == [None] * 3
 
 
 def test_each_owner_gets_their_own_customers_and_no_others() -> None:
     listing = sample()
-    mails = owner_digests(
-        listing, sender="churn@example.com", recipients={OWNERS[0]: "a@b.example"}
-    )
+    mails = owner_digests(listing)
     assert list(mails) == sorted(OWNERS)
     mail, plain, html = parts(mails[OWNERS[0]])
-    assert (mail["To"], parts(mails[OWNERS[1]])[0]["To"]) == ("a@b.example", None)
     assert mail["Subject"] == f"{listing.title}: 15 customers for {OWNERS[0]}"
     own = listing.rows[listing.rows["owner"] == OWNERS[0]]
     assert re.findall(r"^(\d+)\. ", plain, re.MULTILINE) == [str(rank) for rank in own["rank"]]
@@ -467,15 +456,14 @@ def test_each_owner_gets_their_own_customers_and_no_others() -> None:
 
 def test_without_owners_there_is_one_digest() -> None:
     listing = replace(sample(), rows=sample().rows.assign(owner="all"))
-    assert owner_digests(listing, sender="churn@example.com", recipients={}) == {}
+    assert owner_digests(listing) == {}
 
 
 def test_everything_people_open_is_written_side_by_side(tmp_path: Path) -> None:
-    deliver = DeliverSettings(head="head@example.com", owners={OWNERS[2]: "priya@example.com"})
     (tmp_path / "digests").mkdir()
     (tmp_path / "digests" / "someone-else.eml").write_bytes(b"of an earlier run")
     (tmp_path / "held_out.csv").write_bytes(b"not for people")
-    people.write(sample(), tmp_path, deliver=deliver)
+    people.write(sample(), tmp_path)
     found = people.files(tmp_path)
     assert found[:4] == list(people.FILES)
     assert [re.sub("-[0-9a-f]{6}.eml", "", name) for name in found[4:]] == [
@@ -484,8 +472,7 @@ def test_everything_people_open_is_written_side_by_side(tmp_path: Path) -> None:
         "digests/priya-raman",
         "digests/tomas-ferreira",
     ]
-    addressed = {name: parts((tmp_path / name).read_bytes())[0]["To"] for name in found[3:]}
-    assert [to for to in addressed.values() if to] == ["head@example.com", "priya@example.com"]
+    assert found[4] == people.digest_of(OWNERS[0])
 
 
 @pytest.mark.parametrize(
@@ -498,26 +485,14 @@ def test_an_owner_of_any_name_has_a_file_in_the_folder(owner: str) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_digest_payloads_add_no_header_part_or_element(payload: str) -> None:
-    addresses = {"sender": "churn@example.com", "recipient": "anna@example.com"}
-    usual, _, usual_html = parts(digest_eml(everywhere("Acme"), **addresses))
-    mail, plain, html = parts(digest_eml(everywhere(payload), **addresses))
+    usual, _, usual_html = parts(digest_eml(everywhere("Acme")))
+    mail, plain, html = parts(digest_eml(everywhere(payload)))
     assert mail.keys() == usual.keys()
     assert [tag for tag, _ in Page(html).tags] == [tag for tag, _ in Page(usual_html).tags]
     assert wording.visible(payload).strip() in plain
     assert not mail.defects
-    mine = owner_digests(everywhere(payload), sender="churn@example.com", recipients={})
-    assert [parts(content)[0].keys() for content in mine.values()] == [
-        [name for name in usual.keys() if name != "To"]  # noqa: SIM118 - a mail is no mapping
-    ]
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["", "nobody", "a@b\r\nBcc: c@d", "a b@c", "a@b,c@d", "Anna <a@b.example>", "@", "a@b@c"],
-)
-def test_digest_refuses_what_is_not_an_address(address: str) -> None:
-    with pytest.raises(ConfigurationError, match="recipient"):
-        digest_eml(sample(1), sender="churn@example.com", recipient=address)
+    mine = owner_digests(everywhere(payload))
+    assert [parts(content)[0].keys() for content in mine.values()] == [usual.keys()]
 
 
 # --- the same bytes --------------------------------------------------------------------------
@@ -528,10 +503,7 @@ def test_the_same_listing_gives_the_same_bytes() -> None:
     assert csv_bytes(one.rows) == csv_bytes(other.rows)
     assert workbook_bytes(one) == workbook_bytes(other)
     assert page_html(one) == page_html(other)
-    mails = [
-        digest_eml(listing, sender="a@b.example", recipient="c@d.example")
-        for listing in (one, other)
-    ]
+    mails = [digest_eml(listing) for listing in (one, other)]
     assert mails[0] == mails[1]
 
 

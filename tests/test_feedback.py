@@ -9,7 +9,7 @@ from typing import Any
 import office
 import openpyxl
 import pytest
-from handouts import AS_OF, sample
+from handouts import AS_OF, PAYLOADS, everywhere, sample
 from postgres import Server, psycopg
 
 from churn.contracts import LIST_COLUMNS
@@ -174,7 +174,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_same_heading_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
-    path.write_text("customer_id,Customer ID,as_of\n1,2,2026-01-05\n")
+    path.write_text("customer_id,Customer ID,as_of,note\n1,2,2026-01-05,x\n")
     with pytest.raises(InputError, match="'Customer ID' twice"):
         feedback.read(path)
 
@@ -222,6 +222,15 @@ def test_a_date_with_a_time_is_that_day(tmp_path: Path) -> None:
     assert feedback.read(path)["as_of"].tolist() == [AS_OF]
 
 
+def test_the_list_is_found_whatever_its_sheet_is_called(tmp_path: Path) -> None:
+    path = as_workbook(tmp_path / "list.xlsx", DONE)
+    book = openpyxl.load_workbook(path)
+    book["List"].title = "Anna"
+    book.move_sheet("Anna", 3)
+    book.save(path)
+    assert recorded(path) == READ
+
+
 # --- LibreOffice -----------------------------------------------------------------------------
 
 
@@ -244,6 +253,19 @@ def test_a_workbook_filled_in_with_libreoffice_says_what_was_recorded(tmp_path: 
     assert feedback.read(saved)["customer_id"].tolist() != done, "the rows were not sorted"
     assert set(feedback.read(saved)["as_of"]) == {AS_OF}
     assert set(feedback.read(as_text)["list_id"]) == {"3fa2c1d09b7e"}
+
+
+def test_no_payload_is_a_formula_to_libreoffice(tmp_path: Path) -> None:
+    assert len({*PAYLOADS}) >= 30
+    listing = everywhere(*PAYLOADS)
+    (tmp_path / "list.xlsx").write_bytes(workbook_bytes(listing))
+    (tmp_path / "list.csv").write_bytes(csv_bytes(listing.rows))
+    (tmp_path / "bare.csv").write_text('a,"=1+1",@SUM(A1)\n')
+    home = tmp_path / "home"
+    assert office.formulas(tmp_path / "bare.csv", home, separator=",") > 0, "it sees formulas"
+    assert office.formulas(tmp_path / "list.xlsx", home) == 0
+    assert office.formulas(tmp_path / "list.csv", home, separator=",") == 0
+    assert office.formulas(tmp_path / "list.csv", home, separator=";") == 0
 
 
 def _typing(

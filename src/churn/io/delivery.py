@@ -2,7 +2,7 @@
 
 import logging
 from datetime import date
-from email import message_from_string, policy
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,20 @@ def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list
     """What the revision has for people, as far as there is somebody to get it."""
     name = revision.relative_to(published).as_posix()
     found = []
-    for file in [one for one in people.files(revision) if one.endswith(".eml")]:
-        text = (revision / file).read_bytes().decode("ascii")  # as `mail` writes every text
-        if message_from_string(text, policy=policy.SMTP)["To"] is None:
-            log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
-        elif deliver.host:
+    for file in [one for one in people.files(revision) if deliver.host and one.endswith(".eml")]:
+        if file in _addresses(deliver):
+            text = (revision / file).read_bytes().decode("ascii")  # as `mail` writes every text
             found.append(Message("mail", name, file, text))
+        else:
+            log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
     notice = _notice(revision)
     return [*found, *(Message("notice", name, variable, notice) for variable in deliver.notify)]
+
+
+def _addresses(deliver: DeliverSettings) -> dict[str, str]:
+    """Who gets which mail, by its file."""
+    found = {people.digest_of(owner): address for owner, address in deliver.owners.items()}
+    return found | ({people.DIGEST: deliver.head} if deliver.head else {})
 
 
 def _notice(revision: Path) -> str:
@@ -75,8 +81,10 @@ def _notice(revision: Path) -> str:
 
 
 def _has_way(deliver: DeliverSettings, message: Message) -> bool:
-    """What waits for a server or service that is no longer set goes on waiting."""
-    return bool(deliver.host) if message.kind == "mail" else message.name in deliver.notify
+    """What waits for a server, person or service that is no longer set goes on waiting."""
+    if message.kind == "notice":
+        return message.name in deliver.notify
+    return bool(deliver.host) and message.name in _addresses(deliver)
 
 
 def _sent(
@@ -104,13 +112,18 @@ def _mailed(
             for message in mails:
                 try:
                     with smtp.in_our_words(deliver):
-                        server.send_message(smtp.identified(message.text))
+                        server.send_message(_mail(deliver, message))
                     _arrived(place, message)
                 except ChurnError as error:
                     failed.append((message, error))
     except ChurnError as error:
         return [(message, error) for message in mails]
     return failed
+
+
+def _mail(deliver: DeliverSettings, message: Message) -> EmailMessage:
+    recipient = _addresses(deliver)[message.name]
+    return smtp.addressed(message.text, sender=deliver.sender, recipient=recipient)
 
 
 def _arrived(place: Path, message: Message) -> None:

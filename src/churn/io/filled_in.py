@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
-from churn.contracts import LIST_COLUMNS
+from churn.contracts import FEEDBACK_COLUMNS, LIST_COLUMNS
 from churn.errors import InputError
 from churn.io.export import COLUMNS, HEADER_ROW, unguard
 
@@ -27,6 +27,9 @@ HEADINGS = {
     **{column.heading.casefold(): name for name, column in COLUMNS.items()},
 }
 """Headings of the CSV and of the workbook, in small letters → columns of the list."""
+
+
+FILLED = [COLUMNS[name].heading for name in FEEDBACK_COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,14 @@ def _below_headings(path: Path, tables: Iterable[Iterable[Line]]) -> list[Row]:
         waiting = iter(lines)
         for line, cells in waiting:
             names = [HEADINGS.get(_text(cell).casefold()) for cell in cells]
-            if "customer_id" in names:
+            if "customer_id" in names and set(FEEDBACK_COLUMNS) & set(names):
                 _refuse_twice(path, line, names)
                 return list(_rows(names, waiting))
             if line >= N_ABOVE:
                 break
     raise InputError(
-        f"{path} has no column 'Customer ID'",
-        got="no heading 'Customer ID' or 'customer_id' in the first rows",
+        f"{path} has no columns 'Customer ID' and what is filled in",
+        got=f"no row with 'Customer ID' and one of {', '.join(FILLED)} among the first {N_ABOVE}",
         expected=f"the headings of our list, as in row {HEADER_ROW} of retention_list.xlsx",
         next_step="fill in the file that was published, and keep its heading row (of a CSV that a "
         "spreadsheet shows in one column, fill in the workbook instead)",

@@ -1,16 +1,13 @@
 """The weekly digests as e-mails: one of the whole list, and one for each owner; text and HTML."""
 
 import email.policy
-from collections.abc import Mapping
 from datetime import UTC, datetime, time
 from email.message import EmailMessage
 from typing import Any
 
-from churn.errors import ConfigurationError
 from churn.io import track, wording
 from churn.io.handout import Aside, Listing, leavers, records, stake_total, summary, who
 from churn.io.page import REASONS, templates
-from churn.settings.deliver import ADDRESS
 
 N_TOP, N_OWN = 10, 15
 """How many customers the digest of the whole list, and that of an owner, names."""
@@ -24,13 +21,12 @@ MAX_SUBJECT = 200
 HOW_TO = "To record what happened, fill in the yellow columns of retention_list.xlsx."
 
 
-def digest_eml(listing: Listing, *, sender: str, recipient: str | None) -> bytes:
+def digest_eml(listing: Listing) -> bytes:
     """The digest of the whole list, for the head of CS, as the bytes of an `.eml`.
 
     What is at stake, what became of earlier lists, each owner's share, and the top ten with their
-    reasons. The same listing gives the same bytes: the date is `as_of` (midnight UTC), there is no
-    Message-ID (whoever sends it adds one), and without `recipient` no To. Raises
-    `ConfigurationError` when an address is not a plain `name@host`.
+    reasons. The same listing gives the same bytes: the date is `as_of` (midnight UTC); whoever sends
+    it adds From, To and a Message-ID (`smtp`), so that no address stands in a revision.
     """
     rows = records(listing)
     subject = f"{listing.title}: top {min(N_TOP, len(rows))}"
@@ -38,15 +34,13 @@ def digest_eml(listing: Listing, *, sender: str, recipient: str | None) -> bytes
         "paragraphs": [track.in_words(listing.track)] if listing.track else [],
         "owners": _by_owner(rows),
     }
-    return _mail(listing, subject, content, sender=sender, recipient=recipient)
+    return _mail(listing, subject, content)
 
 
-def owner_digests(
-    listing: Listing, *, sender: str, recipients: Mapping[str, str]
-) -> dict[str, bytes]:
+def owner_digests(listing: Listing) -> dict[str, bytes]:
     """The digest of each owner as the bytes of an `.eml`, by the owner's name in the list.
 
-    Without To where `recipients` has no address. Nobody's where there are no owners.
+    Nobody's where there are no owners.
     """
     rows = records(listing)
     owners = sorted({str(row["owner"]) for row in rows if row["owner"] not in (None, "", "all")})
@@ -56,40 +50,22 @@ def owner_digests(
         n_own = f"{len(own):,} customer{'s' if len(own) != 1 else ''}"
         subject = f"{listing.title}: {n_own} for {owner}"
         content = _content(listing, own, n_named=N_OWN, owner=owner)
-        found[owner] = _mail(
-            listing, subject, content, sender=sender, recipient=recipients.get(owner)
-        )
+        found[owner] = _mail(listing, subject, content)
     return found
 
 
-def _mail(
-    listing: Listing, subject: str, content: dict[str, Any], *, sender: str, recipient: str | None
-) -> bytes:
+def _mail(listing: Listing, subject: str, content: dict[str, Any]) -> bytes:
     title = wording.visible(subject)[:MAX_SUBJECT]
     # Folded, an ASCII subject a little too long for a line would begin with a space.
     longest = 998 if title.isascii() else email.policy.SMTP.max_line_length
     mail = EmailMessage(policy=email.policy.SMTP.clone(max_line_length=longest))
     mail["Subject"] = title
-    mail["From"] = _address(sender, "sender")
-    if recipient is not None:
-        mail["To"] = _address(recipient, "recipient")
     mail["Date"] = datetime.combine(listing.as_of, time(), UTC)
     html = templates().get_template("digest.html.j2").render(content)
     mail.set_content(_plain(content), cte="quoted-printable")
     mail.add_alternative(html, subtype="html", cte="quoted-printable")
     mail.set_boundary(BOUNDARY)
     return mail.as_bytes()
-
-
-def _address(text: str, what: str) -> str:
-    if ADDRESS.fullmatch(text):
-        return text
-    raise ConfigurationError(
-        f"the {what} of the digest is not an e-mail address",
-        got=repr(text),
-        expected="one plain address such as success@example.com",
-        next_step=f"correct the {what}'s address in the configuration",
-    )
 
 
 def _content(

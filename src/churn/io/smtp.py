@@ -16,14 +16,16 @@ from churn.settings.deliver import DeliverSettings
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
-def identified(content: str) -> EmailMessage:
-    """The mail of an `.eml` with a Message-ID made from its content: the same mail has the same."""
+def addressed(content: str, *, sender: str, recipient: str) -> EmailMessage:
+    """The mail of an `.eml` from and to somebody, with a Message-ID made from all three: the same
+    mail to the same person has the same."""
     mail = email.message_from_string(content, policy=email.policy.SMTP)
     assert isinstance(mail, EmailMessage)
-    host = str(mail["From"] or "").rpartition("@")[2] or "localhost"
-    mark = hashlib.sha256(content.encode()).hexdigest()[:32]
-    del mail["Message-ID"]
-    mail["Message-ID"] = f"<{mark}@{host}>"
+    mark = hashlib.sha256("\x00".join([recipient, content]).encode()).hexdigest()[:32]
+    for name in ("From", "To", "Message-ID"):
+        del mail[name]
+    mail["From"], mail["To"] = sender, recipient
+    mail["Message-ID"] = f"<{mark}@{sender.rpartition('@')[2]}>"
     return mail
 
 

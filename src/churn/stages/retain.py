@@ -54,7 +54,7 @@ def run(settings: Settings) -> None:
     )
     made = _listing(about, rows, settings, champion)
     folder = workspace.folder("retention") / as_of.isoformat()
-    people.write(made, folder, deliver=settings.deliver)
+    people.write(made, folder)
     log.info("%d customers to contact, in %s", len(rows), folder / "retention_list.html")
     sink.send(settings.sink, ["retention"], place=settings.place, as_of=as_of)
 
