@@ -141,7 +141,7 @@ def numbers(log: Log, customer: str) -> dict[str, Any]:
         "n_events_usual_14d": (_within(use, 70) - _within(use, 14)) / 4,
         "n_events_usual_28d": (_within(use, 84) - _within(use, 28)) / 2,
         "drop_began_days": _drop(set(active)),
-        "n_silences_as_long": _silences(active),
+        "n_silences_14d": sum(b - a >= 14 for a, b in pairwise(active)),
         **_kinds(mine),
         **_of_kind(mine, ERROR, "errors"),
         **_of_kind(mine, SUPPORT, "support"),
@@ -174,16 +174,6 @@ def _drop(active: set[int]) -> int:
         if missed > most:
             most, began = missed, age
     return began if now < usual else 0
-
-
-def _silences(active: list[int]) -> int | None:
-    """Earlier silences of more than the whole weeks of the present one."""
-    if not active:
-        return None
-    longer = next((days for days in (56, 28, 14, 7) if active[0] > days), None)
-    if longer is None:
-        return None
-    return sum(b - a > longer for a, b in pairwise(active))
 
 
 def _kinds(mine: pd.DataFrame) -> dict[str, int]:
