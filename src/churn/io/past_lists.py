@@ -71,7 +71,7 @@ def in_words(track: list[Past]) -> str:
     return f"{said}{against}{rest}"
 
 
-def track_record(track: list[Past]) -> dict[str, Any] | None:
+def section(track: list[Past]) -> dict[str, Any] | None:
     """The section of the page: a sentence, rows newest first, and bars oldest first."""
     if not track:
         return None
