@@ -205,8 +205,8 @@ def _sample_detail(chance: random.Random, row: dict[str, Any]) -> Detail:
             for k, one in enumerate(said)
         ],
         reasons_before=[one | {"contribution": 0.9} for one in said[:1]],
-        why_changed="+6 points: behaviour +5, late data +1.",
-        sure="18 of 60 customers with such a risk left in time; known for 2 years.",
+        why_changed="Since 29 Dec the risk moved by +6 points: +5 from what they did since, +1 from late data.",
+        sure="As sure as it gets: known for 935 days.",
         what_if="Active on 5 of 14 days would take them off the list.",
         talking_point="What would have to work for the team to come back to it this week?",
         channel="phone",

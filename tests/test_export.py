@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from churn.conf_tree import CONF
 from churn.contracts import LIST_COLUMNS
-from churn.io import people, track, wording
+from churn.io import past_lists, people, wording
 from churn.io.draft import draft
 from churn.io.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes, guard, unguard
 from churn.io.handout import Detail, records
@@ -427,7 +427,7 @@ def test_the_head_reads_what_is_at_stake_whose_it_is_and_what_became_of_past_lis
     for words in (
         *OWNERS,
         share,
-        track.in_words(listing.track),
+        past_lists.in_words(listing.track),
         "Halden Freight",
         "a year at stake",
     ):
@@ -587,7 +587,7 @@ def test_a_draft_without_name_owner_and_point_still_reads_well() -> None:
 
 
 def test_track_record_adds_up_settled_lists_and_draws_the_others_hollow() -> None:
-    found = track.track_record(sample(1).track)
+    found = past_lists.section(sample(1).track)
     assert found is not None
     assert found["words"] == (
         "3 settled lists: 35 of 177 customers left; 37.3 were expected to. To compare, as many "
@@ -603,10 +603,12 @@ def test_track_record_adds_up_settled_lists_and_draws_the_others_hollow() -> Non
 
 
 def test_track_record_before_anything_is_settled_says_so() -> None:
-    assert track.track_record([]) is None
-    assert track.in_words(sample(1).track[:1]).startswith("No earlier list is settled yet: 1 waits")
+    assert past_lists.section([]) is None
+    assert past_lists.in_words(sample(1).track[:1]).startswith(
+        "No earlier list is settled yet: 1 waits"
+    )
     one = replace(sample(1).track[-1], silent_left=None, random_left=None)
-    assert track.in_words([one]) == (
+    assert past_lists.in_words([one]) == (
         "1 settled list: 12 of 57 customers left; 11.8 were expected to."
     )
 
@@ -614,7 +616,7 @@ def test_track_record_before_anything_is_settled_says_so() -> None:
 def test_track_record_shows_half_a_year() -> None:
     past = sample(1).track[-1]
     many = [replace(past, as_of=(AS_OF - timedelta(weeks=k)).isoformat()) for k in range(40)]
-    found = track.track_record(many)
+    found = past_lists.section(many)
     assert found is not None
     assert (len(found["bars"]), found["n_hidden"]) == (26, 14)
     assert found["words"].startswith("40 settled lists")

@@ -2,6 +2,9 @@
 
 import csv
 import io
+import re
+import tempfile
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,11 +13,13 @@ import office
 import openpyxl
 import pytest
 from handouts import AS_OF, PAYLOADS, everywhere, sample
+from hypothesis import given
+from hypothesis import strategies as st
 from postgres import Server, psycopg
 
 from churn.contracts import LIST_COLUMNS
 from churn.errors import InputError
-from churn.io import feedback, sql_feedback
+from churn.io import feedback, sql_feedback, wording
 from churn.io.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes
 from churn.io.workbook import workbook_bytes
 
@@ -229,6 +234,32 @@ def test_the_list_is_found_whatever_its_sheet_is_called(tmp_path: Path) -> None:
     book.move_sheet("Anna", 3)
     book.save(path)
     assert recorded(path) == READ
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.xlsx"])
+def test_what_strangers_wrote_comes_back_to_the_character(tmp_path: Path, name: str) -> None:
+    rows = everywhere(*PAYLOADS).rows.assign(contacted="yes", outcome="other", verdict="right")
+    path = tmp_path / name
+    listing = replace(everywhere(*PAYLOADS), rows=rows)
+    path.write_bytes(csv_bytes(rows) if path.suffix == ".csv" else workbook_bytes(listing))
+    frame = feedback.read(path)
+    assert frame["customer_id"].tolist() == list(PAYLOADS)
+    said = frame["note"].map(lambda note: "".join(wording.visible(note).split())).tolist()
+    assert said == ["".join(wording.visible(payload).split()) for payload in PAYLOADS]
+
+
+@given(st.text(min_size=1).filter(str.strip), st.text(max_size=60))
+def test_any_id_and_note_survive_the_csv(customer: str, note: str) -> None:
+    rows = sample(1).rows.assign(customer_id=customer, note=note, contacted="no")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "list.csv"
+        try:
+            path.write_bytes(csv_bytes(rows))
+        except UnicodeEncodeError:
+            return  # a lone surrogate is in no file
+        frame = feedback.read(path)
+    assert frame["customer_id"].tolist() == [customer]
+    assert (frame["note"][0] or "") == re.sub(r"\r\n?", "\n", note).strip()
 
 
 # --- LibreOffice -----------------------------------------------------------------------------

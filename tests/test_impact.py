@@ -13,7 +13,7 @@ from reference import World
 
 from churn import contracts
 from churn.errors import HeldBackError
-from churn.io import impact_report, past_lists, tables
+from churn.io import impact_report, tables, track
 from churn.proof import effects, impact, sequences
 from churn.proof.effects import Arms
 from churn.retention import holdout
@@ -299,9 +299,7 @@ def test_the_record_of_earlier_lists_comes_from_what_the_workspace_kept(place):
         {"customer_id": [f"{k:03d}" for k in range(60)], "recency_days": range(60)}
     )
     tables.write(place / "scored", {START.isoformat(): silence})
-    found = past_lists.record(
-        settings(place, START + timedelta(days=63)), START + timedelta(days=63)
-    )
+    found = track.record(settings(place, START + timedelta(days=63)), START + timedelta(days=63))
     assert found["as_of"].tolist() == [later, START]
     assert found["left"].tolist() == [None, 2]
     assert found.loc[1, "silent_left"] == 0, "customers 57 to 59 stayed"

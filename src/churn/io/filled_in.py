@@ -6,6 +6,7 @@ have been saved by another program: what counts is the heading above a cell.
 
 import csv
 import io
+import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -151,7 +152,13 @@ def _cell(cell: Any, epoch: datetime) -> Any:
     """The value of a cell; a formula as what was typed, an error as its text."""
     if cell.data_type == "f":
         return Formula(str(getattr(cell.value, "text", cell.value)))
+    if isinstance(cell.value, str):
+        return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), cell.value)
     return cell.value.date() if isinstance(cell.value, datetime) else cell.value
+
+
+_ESCAPED = re.compile("_x(00[01][0-9A-Fa-f])_")
+"""How a workbook writes a control character, which XML has no other way to hold."""
 
 
 def _no_workbook(path: Path, error: Exception) -> InputError:
@@ -179,13 +186,6 @@ def _decoded(path: Path, content: bytes) -> str:
     """UTF-8, UTF-16 with its mark (Excel's "Unicode text"), else the code page of Windows."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace")
-    if b"\x00" in content:
-        raise InputError(
-            f"{path} is neither a workbook nor a CSV",
-            got="a file with bytes of value 0",
-            expected="an .xlsx, or a CSV in UTF-8",
-            next_step="open it in a spreadsheet program and save it as Excel workbook (.xlsx) or CSV",
-        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 from email.message import EmailMessage
 from typing import Any
 
-from churn.io import track, wording
+from churn.io import past_lists, wording
 from churn.io.handout import Aside, Listing, leavers, records, stake_total, summary, who
 from churn.io.page import REASONS, templates
 
@@ -31,7 +31,7 @@ def digest_eml(listing: Listing) -> bytes:
     rows = records(listing)
     subject = f"{listing.title}: top {min(N_TOP, len(rows))}"
     content = _content(listing, rows, n_named=N_TOP) | {
-        "paragraphs": [track.in_words(listing.track)] if listing.track else [],
+        "paragraphs": [past_lists.in_words(listing.track)] if listing.track else [],
         "owners": _by_owner(rows),
     }
     return _mail(listing, subject, content)

@@ -18,10 +18,9 @@ from urllib.parse import quote
 
 import jinja2
 
-from churn.io import wording
+from churn.io import past_lists, wording
 from churn.io.handout import Aside, Detail, Listing, expected_leavers, records, stake_total, who
 from churn.io.page_details import STATUS_WORDS, detail_of, families, owner_of, script_data, spoken
-from churn.io.track import track_record
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,7 +44,7 @@ def page_html(listing: Listing) -> str:
         filters=_filters(listing, rows),
         rows=[_row(row, detail_of(listing, row)) for row in rows],
         asides=_asides(listing),
-        track=track_record(listing.track),
+        track=past_lists.section(listing.track),
         data=_json_block(script_data(listing, rows)),
         style=style,
         script=script,

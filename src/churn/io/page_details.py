@@ -55,7 +55,7 @@ def _entry(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
         "reasons": [_reason(reason) for reason in detail.reasons],
         "before": [_reason(reason) for reason in detail.reasons_before],
         "change": wording.visible(detail.why_changed),
-        "sure": _labelled({"How sure": detail.sure, "Off the list if": detail.what_if}),
+        "sure": _labelled({"Risk": detail.sure, "Off the list if": detail.what_if}),
         "play": _play(row, detail),
         "mail": draft(row, detail),
         "contacts": [_contact(contact) for contact in detail.contacts],
@@ -94,10 +94,9 @@ def _play(row: dict[str, Any], detail: Detail) -> list[tuple[str, str]]:
 
 
 def _contact(contact: dict[str, str]) -> str:
-    """One contact on a line; a date in it as people read it."""
-    return " · ".join(
-        _dated(str(value)) for value in contact.values() if not wording.missing(value)
-    )
+    """One contact on a line, without what is not known of it; a date in it as people read it."""
+    said = [str(value) for value in contact.values() if not wording.missing(value)]
+    return " · ".join(_dated(value) for value in said if value != wording.DASH)
 
 
 def _dated(text: str) -> str:

@@ -11,7 +11,7 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from churn.contracts import FEEDBACK_COLUMNS, LIST_COLUMNS
-from churn.io import track, wording
+from churn.io import past_lists, wording
 from churn.io.export import CHOICES, COLUMNS, HEADER_ROW
 from churn.io.handout import Aside, Listing, records, summary, who
 
@@ -263,7 +263,7 @@ def _write_track(book: xlsxwriter.Workbook, listing: Listing) -> None:
         for past in listing.track
     ]
     sheet = _write_table(book, "Track record", headings, rows)
-    sheet.write_string(len(rows) + 2, 0, track.in_words(listing.track))
+    sheet.write_string(len(rows) + 2, 0, past_lists.in_words(listing.track))
 
 
 def _write_table(

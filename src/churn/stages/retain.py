@@ -13,11 +13,11 @@ from churn.io import (
     details,
     earlier,
     moves,
-    past_lists,
     people,
     roster,
     sink,
     tables,
+    track,
     wording,
 )
 from churn.io.bundle import Described
@@ -50,7 +50,7 @@ def run(settings: Settings) -> None:
         found,
         reasons,
         plays=settings.retain.plays,
-        play_records=past_lists.plays(settings, as_of),
+        play_records=track.plays(settings, as_of),
     )
     made = _listing(about, rows, settings, champion)
     folder = workspace.folder("retention") / as_of.isoformat()
@@ -109,7 +109,7 @@ def _listing(
         leaving=_aside(found, ranking.LEAVING),
         unjudged=_aside(found, ranking.UNJUDGED),
         gone=_gone(found),
-        track=past_lists.track(settings, as_of),
+        track=track.lists(settings, as_of),
     )
 
 

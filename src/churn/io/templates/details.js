@@ -80,7 +80,10 @@ const details = (() => {
 
   function happened(marks) {
     const lines = marks.map(([, day, kind, words]) => make("li", {}, make("span", { class: "sub" }, `${day} · ${kind}`), " ", make("bdi", {}, words)));
-    return lines.length ? [make("ul", { class: "marks" }, ...lines)] : [];
+    if (!lines.length) return [];
+    const list = make("ul", { class: "marks" }, ...lines.reverse());
+    if (lines.length <= 5) return [list];
+    return [make("details", {}, make("summary", {}, `What happened (${lines.length})`), list)];
   }
 
   function usage(entry, weeks) {
@@ -145,7 +148,7 @@ const details = (() => {
   }
 
   function why(entry) {
-    const change = entry.change ? [make("p", { class: "change" }, make("b", {}, "Since last week: "), make("bdi", {}, entry.change))] : [];
+    const change = entry.change ? [make("p", { class: "change" }, make("bdi", {}, entry.change))] : [];
     const before = entry.before.length ? [make("details", {}, make("summary", {}, "Reasons a week ago"), listed(entry.before))] : [];
     if (!entry.reasons.length && !change.length && !before.length) return [];
     return [section("What moves the risk", ...change, ...(entry.reasons.length ? [listed(entry.reasons)] : []), ...before)];
