@@ -65,10 +65,14 @@ def judged(seed: int, n_customers: int) -> list[str]:
         str(seed), f"{verdict.n_rows:,}", f"{verdict.n_treated:,}", f"{rows['left'].sum():,}",
         f"{verdict.difference:+.2f} ({verdict.low:+.2f} to {verdict.high:+.2f})",
         "proven" if verdict.passed else "not proven",
-        f"{pd.Series(effect).corr(pd.Series(saved), method='spearman'):.2f}",
+        "constant" if np.ptp(effect) == 0 else f"{correlation(effect, saved):.2f}",
         *(f"{share:.2f}" for share in shares),
         ", ".join(harmed.loc[harmed["is_harmed"], "group"]) or "none",
     ]  # fmt: skip
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return float(pd.Series(one).corr(pd.Series(other), method="spearman"))
 
 
 def caught(score: np.ndarray, saved: np.ndarray) -> float:

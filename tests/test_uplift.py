@@ -65,6 +65,17 @@ def test_a_real_difference_is_proven_and_none_is_not():
     assert sum(one.passed for one in nothing) <= 1
 
 
+def test_a_dozen_contacts_of_whom_nobody_left_are_no_proof():
+    """Chances of 6 % and values with a heavy tail: the list holds hardly any contacted customer."""
+    passed = 0
+    for seed in range(20):
+        rows = trial(6000, saved=0.0, seed=seed, propensity=0.06)
+        worth = np.random.default_rng(seed).lognormal(4, 1.2, len(rows))
+        found = uplift.judged(rows, features=FEATURES, recipe=RECIPE, worth=worth, list_share=0.02)
+        passed += found.passed
+    assert passed <= 2
+
+
 def test_too_few_contacts_prove_nothing():
     found = judged(trial(1000, saved=0.2, propensity=0.05))
     assert not found.passed

@@ -145,8 +145,10 @@ def judged(
 
     Each customer is scored by models of the others; both policies list `list_share` of each snapshot,
     the challenger nobody whom it expects to drive away. What a policy saves is the mean over all rows
-    of listed × doubly robust effect × worth (Dudík, Langford & Li 2011; Athey & Wager 2021), its
-    interval a bootstrap over customers.
+    of listed × doubly robust effect × worth (Dudík, Langford & Li 2011; Athey & Wager 2021). Its
+    standard error is that of a bootstrap over customers, and never below what the chances of leaving
+    and of being contacted foresee: of a dozen contacted customers of whom nobody left, no bootstrap
+    learns that one might have.
     """
     n_treated, n_left = int(rows["is_treated"].sum()), int(rows["left"].sum())
     n_churned = int(rows.loc[rows["is_treated"] == 1, "left"].sum())
@@ -165,8 +167,14 @@ def judged(
         rows, np.where(alone > contacted, (alone - contacted) * worth, 0), list_share
     )
     by_risk = _listed(rows, alone * worth, list_share)
-    gained = (by_effect.astype(float) - by_risk.astype(float)) * saved
-    low, high = _interval(gained, rows["customer_id"], draws=draws, seed=recipe.seed)
+    change = by_effect.astype(float) - by_risk.astype(float)
+    gained = change * saved
+    error = max(
+        _drawn_error(gained, rows["customer_id"], draws=draws, seed=recipe.seed),
+        _foreseen_error(rows, change * worth, alone),
+    )
+    reach = _quantile((1 + LEVEL) / 2) * error
+    low, high = float(gained.mean() - reach), float(gained.mean() + reach)
     passed = low > 0
     difference = float(gained.mean())
     why = (
@@ -250,12 +258,18 @@ def _listed(rows: pd.DataFrame, score: Array, list_share: float) -> Array:
     return listed
 
 
-def _interval(values: Array, customers: pd.Series, *, draws: int, seed: int) -> tuple[float, float]:
-    """Percentiles of the mean when customers are drawn anew (Poisson weights, all rows of one)."""
+def _drawn_error(values: Array, customers: pd.Series, *, draws: int, seed: int) -> float:
+    """The standard error of the mean when customers are drawn anew (Poisson weights, all rows of one)."""
     code = pd.factorize(customers)[0]
     sums, sizes = np.bincount(code, weights=values), np.bincount(code)
     random = np.random.default_rng(seed)
     weight = random.poisson(1.0, (draws, len(sums)))
     means = (weight @ sums) / np.maximum(weight @ sizes, 1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    return float(means.std(ddof=1))
+
+
+def _foreseen_error(rows: pd.DataFrame, worth: Array, alone: Array) -> float:
+    """The standard error of the mean of worth × effect if rows leave with the chance `alone`."""
+    share = rows["propensity"].to_numpy(dtype=float)
+    noise = worth**2 * alone * (1 - alone) * (1 / share + 1 / (1 - share))
+    return float(np.sqrt(noise.sum()) / len(rows))
