@@ -22,7 +22,7 @@ def ranked(customers: pd.DataFrame, *, policy: Policy) -> pd.DataFrame:
     the value; null without a value), `times_average` and `rank` (1 = first, over the whole list).
     Where no value is known at all the order is by risk. Ties by `customer_id`.
     """
-    rows = customers.assign(owner=customers["owner"].fillna(EVERYBODY))
+    rows = customers.assign(owner=customers["owner"].astype(object).fillna(EVERYBODY))
     rows["at_stake"] = rows["risk_8w"] * rows["value_month"] * 12
     rows["priority"] = rows["at_stake"] * policy.save_rate - policy.contact_cost
     average = rows["risk"].mean()
