@@ -41,7 +41,7 @@ def run(settings: Settings) -> None:
         title=_title(champion, as_of),
         as_of=as_of,
         facts=_header(ranked, champion, definition),
-        notes=_notes(ranked),
+        notes=[*_notes(ranked), *_notes_of_reasons(workspace, as_of)],
         rows=rows,
         attributes=[name for name in ATTRIBUTES if name in _attributes(workspace, as_of)],
         details=_details(workspace, rows, reasons, settings, as_of, use=_use(champion)),
@@ -122,6 +122,12 @@ def _notes(ranked: pd.DataFrame) -> list[str]:
     return []
 
 
+def _notes_of_reasons(workspace: Workspace, as_of: date) -> list[str]:
+    """What `churn explain` had to say of its reasons: unchecked, or a family that is muted."""
+    told = tables.facts(workspace.folder("reasons"), made_by="explain").get("notes", {})
+    return list(told.get(as_of.isoformat(), []))
+
+
 def _attributes(workspace: Workspace, as_of: date) -> dict[str, pd.Series]:
     """What a customer can be filtered by: segment, and the plan of the subscription."""
     people, terms = workspace.people(as_of), workspace.contract_terms(as_of)
@@ -169,8 +175,13 @@ def _details(
 def _reasons(spoken_rows: pd.DataFrame | None) -> list[dict[str, Any]]:
     if spoken_rows is None:
         return []
-    kept = spoken_rows.sort_values("rank")[["family", "direction", "sentence", "contribution"]]
-    return [{str(name): value for name, value in row.items()} for row in kept.to_dict("records")]
+    kept = spoken_rows.sort_values("rank")[
+        ["family", "direction", "sentence", "contribution", "evidence"]
+    ]
+    return [
+        {str(name): "" if wording.missing(value) else value for name, value in row.items()}
+        for row in kept.to_dict("records")
+    ]
 
 
 def _contract(terms: pd.DataFrame, customer: str, as_of: date) -> dict[str, str]:
