@@ -63,7 +63,8 @@ def told(place: Path, *, n: int | None) -> list[str]:
     for row in chosen.itertuples():
         counted = checked(row, numbers(log, row.customer_id), log.as_of)
         shown = ", ".join(f"{name} {value:,.4g}" for name, value in counted.items())
-        lines.append(f"| {row.customer_id} | {row.sentence} | {shown} | {row.evidence or ''} |")
+        fared = "" if pd.isna(row.evidence) else row.evidence
+        lines.append(f"| {row.customer_id} | {row.sentence} | {shown} | {fared} |")
     return lines
 
 

@@ -92,6 +92,7 @@ def facts() -> dict[str, Any]:
         "as_of": AS_OF.isoformat(),
         "churn": churn(),
         "lookback_days": 182,
+        "features_version": "0" * 12,
         "vocabulary": asdict(Vocabulary([28], ["login"], available=[], dates=[])),
         "asked": Settings(churn=Definition(**churn())).panel_question(),
     }

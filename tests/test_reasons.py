@@ -12,6 +12,7 @@ import world as worlds
 import yaml
 
 from churn.conf_tree import CONF
+from churn.features.definitions import Feature
 from churn.io import witness
 from churn.retention import language, reasons
 from churn.retention.language import LOWERS, RAISES, Template
@@ -232,6 +233,18 @@ def test_many_at_once_is_what_one_by_one_would_say() -> None:
                 rank += 1
                 expected.append((row, rank, name, direction, strength, mine[0]))
     assert list(heard.itertuples(index=False, name=None)) == expected
+
+
+def test_a_feature_of_ones_own_is_heard_in_the_words_of_its_definition() -> None:
+    own = [Feature("n_mondays", "Events {on} Mondays", "events", "mine", "COUNT(*)")]
+    said = language.with_own(SAID, [*worlds.FEATURES[:3], *own])
+    assert said.voices["mine"] == ["mine"]
+    strong = pd.DataFrame(0.0, index=["a"], columns=list(said.voices)).assign(mine=0.5)
+    facts = pd.DataFrame({"n_mondays": [7.0]}, index=["a"])
+    matching = witness.matching(Settings(), facts, said)
+    heard = reasons.speaking(strong, said, matching=matching)
+    rows = reasons.sentences(heard, facts, said, as_of=AS_OF)
+    assert rows["sentence"].tolist() == ["Events {on} Mondays: 7."]
 
 
 def matching_of(rows: dict[str, list[Any]], *templates: Template) -> list[list[int]]:

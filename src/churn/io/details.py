@@ -208,7 +208,7 @@ def _reasons(rows: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
     told = ["family", "direction", "sentence", "contribution", "evidence"]
     return {
         str(customer): [
-            {str(name): value for name, value in row.items()}
+            {str(name): "" if wording.missing(value) else value for name, value in row.items()}
             for row in spoken.sort_values("rank").reindex(columns=told).to_dict("records")
         ]
         for customer, spoken in rows.groupby("customer_id")

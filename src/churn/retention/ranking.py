@@ -30,7 +30,7 @@ def valued(customers: pd.DataFrame, *, policy: Policy) -> pd.DataFrame:
     risk_8w × value_counted × 12, `priority` = at_stake × save_rate - contact_cost, `times_average`,
     and `order`, what the list is cut by: the policy's figure from the mean risks.
     """
-    rows = customers.assign(owner=customers["owner"].fillna(EVERYBODY))
+    rows = customers.assign(owner=customers["owner"].astype(object).fillna(EVERYBODY))
     rows["value_counted"] = _counted(rows["value_month"], policy)
     rows["at_stake"] = rows["risk_8w"] * rows["value_counted"] * 12
     rows["priority"] = rows["at_stake"] * policy.save_rate - policy.contact_cost
