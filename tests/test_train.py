@@ -241,6 +241,8 @@ def test_too_short_a_log_trains_and_says_that_nothing_was_tested(tmp_path: Path,
         train.run(settings(tmp_path))
     assert "No test figures" in caplog.text
     assert bundle.load(tmp_path, "challenger").spec["test"] is None
+    assert bundle.load(tmp_path, "challenger").spec["reasons"] is None
+    assert tables.read(tmp_path / "backtest_reasons", made_by="train").empty
 
 
 def test_without_a_panel_the_next_step_is_named(tmp_path: Path) -> None:

@@ -87,9 +87,11 @@ def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, where: Store
     )  # fmt: skip
     record["reasons"] = _reasons(settings, heard, left)
     entry = _saved(settings, model, taught, record)
-    if heard:
-        part = {entry["version"]: pd.concat(heard)[list(contracts.BACKTEST_REASONS.columns)]}
-        tables.write(settings.place / "backtest_reasons", part, keep=True)
+    told = (
+        pd.concat(heard) if heard else pd.DataFrame(columns=[*contracts.BACKTEST_REASONS.columns])
+    )
+    part = {entry["version"]: told[list(contracts.BACKTEST_REASONS.columns)]}
+    tables.write(settings.place / "backtest_reasons", part, keep=True)
     _keep_rule(settings, taught, judged, record)
     _tell(settings, where, entry, model, taught, judged, panel)
 
