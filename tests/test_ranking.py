@@ -155,6 +155,28 @@ def test_without_a_key_nobody_is_held_out():
     assert (found.loc[found["qualifies"], "propensity"] == 0).all()
 
 
+def test_who_is_held_out_takes_no_place_of_those_who_are_listed():
+    """They are never called and never rest: week by week they would fill the list."""
+    policy, everybody = Policy(capacity_min=90), crowd(5000)
+    assigned: dict[str, holdout.Assigned] = {}
+    called: list[set[str]] = []
+    sizes = []
+    for _ in range(12):
+        resting = everybody["customer_id"].isin(set().union(*called[-4:]))
+        found = ranking.ranked(
+            everybody.assign(state=resting.map({True: "resting", False: ""})),
+            policy=policy, as_of=AS_OF, key="secret", assigned=assigned, before=list(assigned),
+        )  # fmt: skip
+        now = found[found["qualifies"]]
+        sizes.append(int(now["is_listed"].sum()))
+        called.append(set(now.loc[now["is_listed"], "customer_id"]))
+        arms = zip(now["arm"], now["propensity"], now["is_pilot"], strict=True)
+        assigned |= dict(zip(now["customer_id"], arms, strict=True))
+    assert sum(arm[0] == holdout.HOLDOUT for arm in assigned.values()) > 40
+    assert min(sizes) > 75
+    assert 85 < sum(sizes) / len(sizes) < 95
+
+
 def test_an_account_that_is_always_listed_is_in_no_arm_that_counts():
     policy = Policy(capacity_min=900, holdout=0.5, always=["c00000", "c00001", "c00002"])
     found = ranking.ranked(crowd(5000), policy=policy, as_of=AS_OF, key="secret")

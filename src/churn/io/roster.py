@@ -8,7 +8,7 @@ from datetime import date
 import pandas as pd
 
 from churn import contracts
-from churn.io import challenge, earlier, records, tables
+from churn.io import earlier, records, tables
 from churn.io.earlier import Earlier
 from churn.io.workspace import Workspace
 from churn.retention import holdout, listing, ranking, states
@@ -74,6 +74,8 @@ def _customers(workspace: Workspace, as_of: date, *, policy: str) -> pd.DataFram
     rows["currency"] = rows["customer_id"].map(terms["currency"])
     before = tables.read(workspace.folder("rescored"), made_by="score", part=part)
     if policy == "risk_value_effect":
+        from churn.io import challenge  # it knows the learning room; other lists should not wait
+
         effect = challenge.effects(workspace.place, features, people["segment"])
         rows["effect"] = rows["customer_id"].map(effect.set_axis(features["customer_id"]))
     return rows.join(_means(rows, before))
@@ -116,10 +118,10 @@ def _qualified(workspace: Workspace, before: Earlier | None) -> set[str]:
     return set(before.rows["customer_id"])
 
 
-def _assigned(workspace: Workspace, as_of: date) -> Mapping[str, tuple[str, float, bool]]:
+def _assigned(workspace: Workspace, as_of: date) -> Mapping[str, holdout.Assigned]:
     """Arm, propensity and whether by the pilot, of everybody assigned earlier in this block."""
     folder, block = workspace.folder("assignments"), holdout.block_of(as_of)
-    found: dict[str, tuple[str, float, bool]] = {}
+    found: dict[str, holdout.Assigned] = {}
     for name in tables.names(folder):
         if not block <= date.fromisoformat(name) < as_of:
             continue

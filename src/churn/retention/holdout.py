@@ -15,6 +15,9 @@ BLOCK_DAYS = 26 * 7
 EPOCH = date(2018, 1, 1)
 """A Monday from which blocks are counted, so that every log has the same ones."""
 
+Assigned = tuple[str, float, bool]
+"""Arm, propensity (of being held out) and whether by the pilot's lot."""
+
 CONTACT, HOLDOUT, ALWAYS = "contact", "holdout", "always"
 """The arms. Accounts of `retain.always` are in one of their own, which no figure counts."""
 
@@ -42,16 +45,30 @@ def _hash(text: str, key: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2.0**53
 
 
-def n_qualifying(room: int, policy: Policy) -> tuple[int, int]:
-    """How many places are drawn with the share of `retain.holdout`, and how many after them with one
-    half (`retain.pilot`), so that as many are listed as there is `room` for, on average.
+def rooms(room: int, policy: Policy) -> tuple[float, int]:
+    """How many of `room` places are given in order, and how many customers after those are drawn by
+    lot, one half of them listed (`retain.pilot`).
 
-    >>> n_qualifying(90, Policy(holdout=0.1)), n_qualifying(100, Policy(holdout=0.0, pilot=0.5))
-    ((100, 0), (50, 100))
+    >>> rooms(90, Policy()), rooms(100, Policy(pilot=0.5))
+    ((90, 0), (50, 100))
     """
     n_window = 2 * math.floor(room * policy.pilot + 1e-9)
-    n_sure = room - n_window // 2
-    return math.ceil(n_sure / (1 - policy.holdout) - 1e-9), n_window
+    return room - n_window // 2, n_window
+
+
+def seats(
+    customers: pd.Series, *, policy: Policy, assigned: Mapping[str, Assigned]
+) -> pd.DataFrame:
+    """How many places of a list each of `customers` takes, expected: 1 for who was assigned to be
+    listed, 0 for who is held out, else the chance to be listed.
+
+    `sure` where the share of `retain.holdout` draws, `by_lot` in the window of the pilot. Held-out
+    customers take none: they are never called, so they never rest, and would fill the list in time.
+    """
+    arm = {one: 0.0 if given[0] == HOLDOUT else 1.0 for one, given in assigned.items()}
+    arm |= dict.fromkeys(policy.always, 1.0)
+    known = customers.map(arm).astype(float)
+    return pd.DataFrame({"sure": known.fillna(1 - policy.holdout), "by_lot": known.fillna(0.5)})
 
 
 def arms(
@@ -60,7 +77,7 @@ def arms(
     policy: Policy,
     block: date,
     key: str | None,
-    assigned: Mapping[str, tuple[str, float, bool]],
+    assigned: Mapping[str, Assigned],
 ) -> pd.DataFrame:
     """`arm`, `propensity` (of being held out) and `is_pilot` of each row of `qualifying`.
 

@@ -52,7 +52,7 @@ def ranked(
     as_of: date,
     key: str | None = None,
     before: Collection[str] = (),
-    assigned: Mapping[str, tuple[str, float, bool]] | None = None,
+    assigned: Mapping[str, holdout.Assigned] | None = None,
 ) -> pd.DataFrame:
     """Every scored customer, the best first: who qualifies, in which arm, and who is listed.
 
@@ -70,7 +70,7 @@ def ranked(
     rows = rows.sort_values(
         ["order", "risk", "customer_id"], ascending=[False, False, True], na_position="last"
     ).reset_index(drop=True)
-    chosen = _qualifying(rows, policy, before)
+    chosen = _qualifying(rows, policy, before, assigned or {})
     drawn = holdout.arms(
         chosen, policy=policy, block=holdout.block_of(as_of), key=key, assigned=assigned or {}
     )
@@ -136,25 +136,48 @@ def _order(rows: pd.DataFrame, policy: Policy) -> pd.Series:
     return rows["effect"] * value * 12 - policy.contact_cost
 
 
-def _qualifying(rows: pd.DataFrame, policy: Policy, before: Collection[str]) -> pd.DataFrame:
-    """The rows that qualify, owner by owner: customer_id, in_window. `rows` in order."""
+def _qualifying(
+    rows: pd.DataFrame,
+    policy: Policy,
+    before: Collection[str],
+    assigned: Mapping[str, holdout.Assigned],
+) -> pd.DataFrame:
+    """The rows that qualify, owner by owner: customer_id, in_window. `rows` in order.
+
+    Who qualifies fills the room with as many as are expected to be listed (see `holdout.seats`): with
+    nobody assigned yet those are the first ceil(room / (1 - share)).
+    """
     is_open = rows["state"].eq("")
     if value_is_known(rows) and policy.policy != "risk":
         is_open &= rows["order"] > 0
     found = rows.loc[is_open, ["customer_id", "owner"]]
-    place = found.groupby("owner").cumcount()
-    sizes = {
-        name: holdout.n_qualifying(n, policy) for name, n in room_of(rows["owner"], policy).items()
-    }
-    n_sure = _each(found["owner"], {name: sure for name, (sure, _) in sizes.items()})
-    n_all = _each(found["owner"], {name: sum(both) for name, both in sizes.items()})
-    stays = found["customer_id"].isin(set(before)) & (place + 1 <= policy.leave_at * n_all)
-    turn = found.assign(goes=~stays, place=place).sort_values(["owner", "goes", "place"])
-    chosen = turn[turn.groupby("owner").cumcount() < n_all.loc[turn.index]].sort_index()
-    seat = chosen.groupby("owner").cumcount()
-    return chosen[["customer_id"]].assign(in_window=seat >= n_sure.loc[chosen.index])
+    found = found.join(holdout.seats(found["customer_id"], policy=policy, assigned=assigned))
+    room = _each(found["owner"], room_of(rows["owner"], policy))
+    reach = policy.leave_at * room + _TINY
+    stays = found["customer_id"].isin(set(before)) & (
+        _ahead(found, "sure") + found["sure"] <= reach
+    )
+    turn = found.assign(goes=~stays, place=range(len(found)))
+    turn = turn.sort_values(["owner", "goes", "place"])
+    split = {name: holdout.rooms(n, policy) for name, n in room_of(rows["owner"], policy).items()}
+    in_order = _each(turn["owner"], {name: sure for name, (sure, _) in split.items()})
+    is_sure = _ahead(turn, "sure") < in_order - _TINY
+    rest = turn[~is_sure]
+    by_lot = _each(rest["owner"], {name: window / 2 for name, (_, window) in split.items()})
+    window = rest[_ahead(rest, "by_lot") < by_lot - _TINY]
+    chosen = pd.concat([turn[is_sure].assign(in_window=False), window.assign(in_window=True)])
+    return chosen.sort_index()[["customer_id", "in_window"]]
 
 
-def _each(owners: pd.Series, number: Mapping[str, int]) -> pd.Series:
-    """The number of each row's owner; whole also where there are no rows."""
-    return owners.map(number).astype("int64")
+_TINY = 1e-6
+"""Sums of tenths are not exact."""
+
+
+def _ahead(rows: pd.DataFrame, seats: str) -> pd.Series:
+    """How many places of the same owner's list those before each row take."""
+    return rows.groupby("owner")[seats].cumsum() - rows[seats]
+
+
+def _each(owners: pd.Series, number: Mapping[str, float]) -> pd.Series:
+    """The number of each row's owner; a number also where there are no rows."""
+    return owners.map(number).astype(float)
