@@ -157,7 +157,7 @@ def test_without_a_key_nobody_is_held_out():
 
 def test_who_is_held_out_takes_no_place_of_those_who_are_listed():
     """They are never called and never rest: week by week they would fill the list."""
-    policy, everybody = Policy(capacity_min=90), crowd(5000)
+    policy, everybody = Policy(capacity_min=90), crowd(4000)
     assigned: dict[str, holdout.Assigned] = {}
     called: list[set[str]] = []
     sizes = []
