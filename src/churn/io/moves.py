@@ -6,7 +6,7 @@ from datetime import date
 import pandas as pd
 
 from churn.features import panel
-from churn.io import beside_list, bundle, plans, rescoring, tables
+from churn.io import beside_list, bundle, plans, tables
 from churn.io.engine import Engine
 from churn.io.roster import Roster
 from churn.io.workspace import Workspace, weigh
@@ -58,6 +58,8 @@ def _by_now(
     at_that_time = replace(plan, snapshots=[since], features=[])
     if not usage["has_loaded_at"] or not engine.table(panel.late_pairs(at_that_time)).num_rows:
         return then
+    from churn.io import rescoring  # it loads LightGBM, which most lists need not wait for
+
     champion = bundle.load(settings.place, "champion")
     weigh(engine, plan.vocabulary)
     with tables.staging(settings.place) as staged:
