@@ -5,7 +5,8 @@
 Every week from FIRST to LAST (26 weeks of the demo for the figures in README.md) is scored as a replay
 does: by a model refitted every four weeks on what was known then, at the week itself and at the three
 weeks before, each as known then. Then every week is cut by several policies: `raw` takes the first n by
-today's priority; the others use the mean of so many weeks and keep who was listed until there are so
+today's priority; the others use the mean of so many weeks, or today's score where that
+is higher, and keep who was listed until there are so
 many times n before them. Without owners and without a hold-out, so that every list has the same size.
 The weeks are kept in WORKSPACE/stability/ for another look.
 

@@ -336,7 +336,7 @@ def look_past_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def take_in_what_arrives_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    known, honest = daily.rebuilt, "AND l.known_on <= s.snapshot"
+    known, honest = daily.rebuilt, "AND l.known_on <= s.known_on"
 
     def leaking(*arguments: Any, **named: Any) -> str:
         sql = known(*arguments, **named)

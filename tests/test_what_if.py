@@ -1,5 +1,6 @@
 """What would take a customer off the list."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def ranked(*priorities: float, room: int = 2, cost: float = 0.0) -> tuple[pd.Dat
             "risk": risk, "risk_8w": risk, "value_month": value,
         }
     )  # fmt: skip
-    return ranking.ranked(rows, policy=policy), policy
+    return ranking.ranked(rows, policy=policy, as_of=date(2026, 6, 1)), policy
 
 
 def test_off_the_list_is_below_the_first_who_is_not_on_it() -> None:

@@ -68,6 +68,7 @@ def _customers(workspace: Workspace, as_of: date, *, policy: str) -> pd.DataFram
             "value_month": listing.value_month(features, lookback_days=ranking.LOOKBACK_DAYS),
         }
     )
+    facts["seen_days"] = facts["seen_days"].astype(float)
     rows = scores.drop(columns=["rank"]).merge(facts, on="customer_id", validate="one_to_one")
     rows["owner"] = rows["customer_id"].map(people["owner"])
     rows["customer_name"] = rows["customer_id"].map(people["customer_name"])

@@ -28,9 +28,10 @@ class Policy:
     beyond `value_cap` times the 99th percentile of all values counts as that much.
 
     The order uses the mean of the scores at `as_of` and every seven days before, `smooth_weeks` in
-    all; who is listed stays until the place exceeds `leave_at` times the room. After a contact a
-    customer rests for `cool_down_days`, after "not now" for `snooze_days`; `do_not_contact` are ids
-    never listed. Who is known for fewer than `judge_after_days` days cannot be judged yet.
+    all, or that of `as_of` where it is higher; who is listed stays until the place exceeds `leave_at`
+    times the room. After a contact a customer rests for `cool_down_days`, after "not now" for
+    `snooze_days`; `do_not_contact` are ids never listed. Who is known for fewer than
+    `judge_after_days` days cannot be judged yet.
 
     `holdout` is the share held out, `pilot` how much of the room around the cut is drawn at random;
     `always` are accounts that are always listed when they qualify, and never counted.

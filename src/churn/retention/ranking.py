@@ -28,7 +28,7 @@ def valued(customers: pd.DataFrame, *, policy: Policy) -> pd.DataFrame:
     null), and where the order is smoothed `mean_risk` and `mean_risk_8w`. Adds `value_counted` (a
     value beyond `policy.value_cap` times the 99th percentile counts as that much), `at_stake` =
     risk_8w × value_counted × 12, `priority` = at_stake × save_rate - contact_cost, `times_average`,
-    and `order`, what the list is cut by: the policy's figure from the mean risks.
+    and `order`, what the list is cut by: the policy's figure from `_steady` risks.
     """
     rows = customers.assign(owner=customers["owner"].astype(object).fillna(EVERYBODY))
     rows["value_counted"] = _counted(rows["value_month"], policy)
@@ -118,7 +118,7 @@ def _by_value(rows: pd.DataFrame, policy: Policy) -> bool:
 
 
 def _order(rows: pd.DataFrame, policy: Policy) -> pd.Series:
-    risk, risk_8w = rows.get("mean_risk", rows["risk"]), rows.get("mean_risk_8w", rows["risk_8w"])
+    risk, risk_8w = _steady(rows, "risk"), _steady(rows, "risk_8w")
     if policy.policy == "risk" or not value_is_known(rows):
         return risk
     value = rows["value_counted"]
@@ -134,6 +134,13 @@ def _order(rows: pd.DataFrame, policy: Policy) -> pd.Series:
             next_step="choose retain.policy=risk_value",
         )
     return rows["effect"] * value * 12 - policy.contact_cost
+
+
+def _steady(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Today's risk, or the mean of the weeks where that is higher: a dip takes nobody off the list, and
+    a jump is not made to wait for two more weeks."""
+    names = [one for one in (name, f"mean_{name}") if one in rows]
+    return rows[names].max(axis=1)
 
 
 def _qualifying(
