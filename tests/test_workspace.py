@@ -4,13 +4,14 @@ from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from reference import World
 from world import rolled_up
 
 from churn.errors import ConfigurationError, InputError
 from churn.features.labels import Definition
-from churn.io import plans
+from churn.io import plans, records
 from churn.io.workspace import Workspace
 from churn.settings import FeatureSettings, Settings
 
@@ -34,7 +35,8 @@ def test_a_contact_that_is_planned_is_not_the_last_one(tmp_path: Path) -> None:
         },
     ]
     place = rolled_up(World([LOGIN], contacts=contacts), tmp_path)
-    assert Workspace(place).last_contacts(AS_OF) == {"ann": date(2026, 5, 20)}
+    found = records.contacts(Workspace(place), AS_OF)
+    assert records.last_contacts(found) == {"ann": date(2026, 5, 20)}
 
 
 def test_who_is_active_cannot_be_asked_further_back_than_features_look() -> None:
@@ -62,3 +64,15 @@ def test_scoring_without_an_attribute_the_model_looks_at_is_refused() -> None:
     with pytest.raises(InputError, match="customers table") as refusal:
         plans.plan_of(champion, Settings(), AS_OF, usage)
     assert "country" in str(refusal.value)
+
+
+def test_what_cs_recorded_is_a_contact_from_the_next_list_on(tmp_path: Path) -> None:
+    place = rolled_up(World([LOGIN]), tmp_path)
+    said = {"contacted": True, "outcome": "not reached", "verdict": None, "note": None}
+    row = {"as_of": date(2026, 5, 25), "customer_id": "ann", "list_id": "x", **said}
+    row |= {"family": None, "play": None, "recorded_as_of": AS_OF}
+    records.keep_outcomes(place, pd.DataFrame([row]))
+    known = records.contacts(Workspace(place), AS_OF)
+    assert records.last_contacts(known) == {"ann": date(2026, 5, 25)}
+    assert known["result"].tolist() == ["not reached"]
+    assert records.contacts(Workspace(place), date(2026, 5, 30)).empty

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from churn.io import tables, wording
+from churn.io import records, tables, wording
 from churn.io.engine import Engine
 from churn.io.handout import Detail, Mark
 from churn.io.roster import Roster
@@ -120,7 +120,9 @@ def _band(activity: np.ndarray, seen_days: float) -> tuple[float, float] | None:
 def _marks(about: About, customers: Sequence[str]) -> dict[str, list[Mark]]:
     """What happened in the 26 weeks, by customer, in order of days."""
     found: dict[str, list[Mark]] = {customer: [] for customer in customers}
-    for row in _recent(about, customers, about.workspace.contacts(about.as_of), "contacted_at"):
+    for row in _recent(
+        about, customers, records.contacts(about.workspace, about.as_of), "contacted_at"
+    ):
         words = "Contact" if wording.missing(row["channel"]) else f"Contact by {row['channel']}"
         found[row["customer_id"]].append(Mark(row["day"], "contact", words))
     for row in _recent(about, customers, _plan_changes(about, customers), "effective"):
@@ -217,7 +219,7 @@ def _reasons(rows: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
 
 def _contacts(about: About, customers: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     """The last ten contacts of each customer in words, the newest first."""
-    rows = about.workspace.contacts(about.as_of)
+    rows = records.contacts(about.workspace, about.as_of)
     found: dict[str, list[dict[str, str]]] = {}
     seen = rows[rows["customer_id"].isin(set(customers))].sort_values(
         "contacted_at", ascending=False

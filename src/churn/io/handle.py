@@ -138,7 +138,10 @@ class Handle:
     def _dates(self, customer: str, as_of: date) -> dict[str, date]:
         """The dates a story needs: start and end of the term, the last contact."""
         workspace = Workspace(self._place)
-        terms, found = workspace.contract_terms(as_of), workspace.last_contacts(as_of)
+        terms, found = (
+            workspace.contract_terms(as_of),
+            records.last_contacts(records.contacts(workspace, as_of)),
+        )
         term: Any = terms.loc[customer] if customer in terms.index else {}
         named = {
             "customer since": term.get("start_date"),

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from churn import contracts
 from churn.io import publish, tables
-from churn.io.workspace import arrow_schema, empty
+from churn.io.workspace import Workspace, arrow_schema, empty
+from churn.proof.outcomes import as_contacts
 
 LIST = ["as_of", "list_id", "customer_id", "family", "play"]
 
@@ -18,6 +19,24 @@ LIST = ["as_of", "list_id", "customer_id", "family", "play"]
 def outcomes(place: Path) -> pd.DataFrame:
     """What CS recorded (contracts.OUTCOMES); without rows until something was imported."""
     return _table(place / "outcomes", contracts.OUTCOMES, made_by="outcomes")
+
+
+def contacts(workspace: Workspace, as_of: date) -> pd.DataFrame:
+    """Every contact before `as_of`, as known then (contracts.CONTACTS): those of the source, and those
+    that CS recorded on our lists."""
+    said = outcomes(workspace.place)
+    own = as_contacts(said[said["recorded_as_of"] <= as_of]) if len(said) else said
+    if not len(own):
+        return workspace.contacts(as_of)
+    own = own[own["contacted_at"] < pd.Timestamp(as_of)]
+    every = pd.concat([workspace.contacts(as_of).astype({"propensity": float}), own])
+    return every.sort_values(["customer_id", "contacted_at"], kind="stable", ignore_index=True)
+
+
+def last_contacts(contacts: pd.DataFrame) -> dict[str, date]:
+    """The date of the last of `contacts` by customer."""
+    latest = contacts.groupby("customer_id")["contacted_at"].max()
+    return {str(customer): moment.date() for customer, moment in latest.items()}
 
 
 def assignments(place: Path) -> pd.DataFrame:

@@ -96,17 +96,16 @@ def _known(workspace: Workspace, rows: pd.DataFrame, as_of: date) -> states.Know
     said = said[said["recorded_as_of"] <= as_of] if len(said) else said
     return states.Known(
         ends=ends[ends >= as_of],
-        talked=_talked(workspace.last_contacts(as_of, of_campaigns=False), said),
+        talked=_talked(records.contacts(workspace, as_of)),
         seen_days=rows.set_index("customer_id")["seen_days"],
         outcomes=said,
     )
 
 
-def _talked(contacts: Mapping[str, date], said: pd.DataFrame) -> pd.Series:
-    """The last contact by a person, by customer: from the log of contacts, or as CS recorded it."""
-    recorded = said[said["contacted"].eq(True)].groupby("customer_id")["recorded_as_of"].max()
-    both = pd.concat([pd.Series(contacts, dtype=object), recorded.astype(object)])
-    return both.groupby(level=0).max().astype(object)
+def _talked(contacts: pd.DataFrame) -> pd.Series:
+    """The last contact by a person that reached the customer: a mailing of a campaign is no talk."""
+    reached = contacts[contacts["campaign"].isna() & contacts["result"].ne("not reached")]
+    return pd.Series(records.last_contacts(reached), dtype=object)
 
 
 def _qualified(workspace: Workspace, before: Earlier | None) -> set[str]:

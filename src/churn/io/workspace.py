@@ -77,19 +77,12 @@ class Workspace:
         seen = rows.assign(effective=effective)[in_force & known]
         return seen.sort_values(["customer_id", *_TERM_ORDER], na_position="first", kind="stable")
 
-    def contacts(self, as_of: date, *, of_campaigns: bool = True) -> pd.DataFrame:
-        """The contacts before `as_of`, as known then; without those `of_campaigns` only what a person
-        did: a mailing is no talk."""
+    def contacts(self, as_of: date) -> pd.DataFrame:
+        """The contacts of the source before `as_of`, as known then."""
         rows = tables.read(self.folder("contacts"), made_by="rollup")
         recorded = rows["recorded_at"].fillna(rows["contacted_at"])
         known = (rows["contacted_at"] < pd.Timestamp(as_of)) & (recorded < self.arrival.cut(as_of))
-        return rows[known] if of_campaigns else rows[known & rows["campaign"].isna()]
-
-    def last_contacts(self, as_of: date, *, of_campaigns: bool = True) -> dict[str, date]:
-        """The date of the last of `contacts` by customer."""
-        rows = self.contacts(as_of, of_campaigns=of_campaigns)
-        latest = rows.groupby("customer_id")["contacted_at"].max()
-        return {str(customer): moment.date() for customer, moment in latest.items()}
+        return rows[known]
 
     def dates(self, as_of: date) -> pd.DataFrame:
         """What the world outside had on days before `as_of`, as known then."""

@@ -56,7 +56,8 @@ def _followed(settings: Settings, workspace: Workspace, as_of: date) -> pd.DataF
     left = departures.left_after(settings, as_of, assigned["as_of"].unique())
     known = records.outcomes(settings.place)
     known = known[known["recorded_as_of"] <= as_of] if len(known) else known
-    calls = workspace.contacts(as_of, of_campaigns=False)  # whom somebody called without a list
+    calls = workspace.contacts(as_of)
+    calls = calls[calls["campaign"].isna()]  # whom somebody called without a list
     talks = pd.DataFrame(
         {
             "customer_id": calls["customer_id"],

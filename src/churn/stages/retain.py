@@ -14,6 +14,7 @@ from churn.io import (
     earlier,
     moves,
     people,
+    records,
     roster,
     sink,
     tables,
@@ -82,7 +83,7 @@ def _rows(
         previous_risk={}
         if past is None
         else dict(zip(past["customer_id"], past["risk"], strict=True)),
-        last_contact=workspace.last_contacts(as_of),
+        last_contact=records.last_contacts(records.contacts(workspace, as_of)),
         plays={family: one.play for family, one in settings.retain.plays.items()},
         nothing=spoken(settings).nothing,
     )
