@@ -193,6 +193,8 @@ def test_a_dry_run_publishes_nothing(place):
     before = publish.revisions(place / "published")
     assert "dry run" in churn(place, "weekly", "as_of=2025-11-03", "weekly.dry_run=true")
     assert publish.revisions(place / "published") == before
+    for name in ("qualified", "assignments"):
+        assert "2025-11-03" not in tables.names(place / name)
 
 
 def test_replay_walks_the_past_in_its_own_folder(place):

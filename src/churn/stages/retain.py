@@ -44,7 +44,8 @@ def run(settings: Settings) -> None:
     reasons = tables.read(workspace.folder("reasons"), made_by="explain", part=as_of.isoformat())
     rows = _rows(workspace, found, reasons, settings, as_of)
     tables.write(workspace.folder("retention"), {as_of.isoformat(): rows}, keep=True)
-    roster.keep(settings, found, as_of)
+    if not settings.weekly.dry_run:  # nobody was handed a list, so nobody is in an arm
+        roster.keep(settings, found, as_of)
     about = details.About(
         workspace,
         as_of,
