@@ -6,7 +6,8 @@ For each seed: 20,000 customers with the constants of conf/source/demo.yaml, eve
 Monday of week 50, default settings. A contact is worth what it changes in the true risk of the next
 eight weeks, times twelve months of price: (p_true_56 - p_true_56_contacted) × mrr × 12. Lists that
 look at the truth choose by one half of the simulated futures; all are judged by the other half.
-`saved` is customers a list saves, `harmed` the share of it that a contact drives away, `share` its
+`taught the truth` is the default recipe on the same rows and features with the true eight-week risks
+for labels: what logs without luck in them could give. `saved` is customers a list saves, `harmed` the share of it that a contact drives away, `share` its
 value over that of the oracle's list.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from oracle import show
+from true_labels import taught
 
 from churn.io import roster, tables
 from churn.retention import ranking
@@ -29,6 +31,7 @@ from churn.simulate import World, oracle
 
 WEEK = 50
 PATHS = 200
+FEW_PATHS = 40
 SHARE = 0.02
 COLUMNS = ["seed", "list", "n", "value", "share", "of perfect risk × value", "saved", "harmed"]
 
@@ -43,8 +46,10 @@ def measured(seed: int) -> list[dict[str, object]]:
     """One row per way of choosing."""
     with tempfile.TemporaryDirectory() as folder:
         customers = scored(Path(folder), seed)
+        true_labels = taught(Path(folder), seed=seed, paths=FEW_PATHS, truth="p_true_56")
     truth = oracle(World(), seed=seed, week=WEEK, paths=PATHS)
     both = truth.merge(customers, on="customer_id")
+    both["taught"] = both["customer_id"].map(true_labels.set_index("customer_id")["risk"])
     worth = (both["p_true_56_b"] - both["p_true_56_contacted_b"]) * both["mrr"] * 12
     saved = both["p_true_56_b"] - both["p_true_56_contacted_b"]
     chosen = lists(both)
@@ -67,6 +72,7 @@ def lists(both: pd.DataFrame) -> dict[str, np.ndarray]:
     effect = (both["p_true_56"] - both["p_true_56_contacted"]) * both["mrr"]
     by_score = {
         "perfect risk × value": both["p_true_56"] * both["mrr"],
+        "taught the truth": both["taught"] * both["mrr"],
         "oracle": effect,
         "longest silent": both["recency_days"].fillna(999),
     }

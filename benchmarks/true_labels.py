@@ -20,15 +20,16 @@ from churn.learning.models import Recipe
 from churn.simulate import World, oracle
 
 
-def taught(workspace: Path, *, seed: int, paths: int) -> pd.DataFrame:
+def taught(workspace: Path, *, seed: int, paths: int, truth: str = "p_true") -> pd.DataFrame:
     """`customer_id` and `risk` at the panel's last snapshot, by a model of the same features,
-    rows, folds and parameters as `churn train`, whose labels are the true risks."""
+    rows, folds and parameters as `churn train`, whose labels are the true risks (`p_true` of 28 days,
+    `p_true_56` of 8 weeks)."""
     recipe = default_recipe(seed)
     panel = tables.read(workspace / "panel", made_by="features")
     facts = tables.facts(workspace / "panel", made_by="features")
     features = [Feature(**entry) for entry in facts["features"]]
     rows = backtest.mature(panel)
-    label = true_risks(rows, seed=seed, paths=paths)
+    label = true_risks(rows, seed=seed, paths=paths, column=truth)
     now = panel[splits.days(panel["snapshot"]) == date.fromisoformat(str(facts["as_of"]))]
     known = columns.learn(rows, features=features)
     values, asked = columns.matrix(known, rows), columns.matrix(known, now)
@@ -49,14 +50,14 @@ def default_recipe(seed: int) -> Recipe:
     return Recipe(**{name: given[name] for name in names}, seed=seed)
 
 
-def true_risks(rows: pd.DataFrame, *, seed: int, paths: int) -> np.ndarray:
-    """The true risk of each of `rows` at its own snapshot (28 days, no contact from then on)."""
+def true_risks(rows: pd.DataFrame, *, seed: int, paths: int, column: str = "p_true") -> np.ndarray:
+    """The true risk of each of `rows` at its own snapshot (no contact from then on)."""
     world = World()
     known = []
     for snapshot in sorted(rows["snapshot"].unique()):
         week = (snapshot - date.fromisoformat(world.start)).days // 7
         truth = oracle(world, seed=seed, week=week, paths=paths)
-        risk = (truth["p_true"] + truth["p_true_b"]) / 2
+        risk = (truth[column] + truth[f"{column}_b"]) / 2
         known.append(truth[["customer_id"]].assign(snapshot=snapshot, risk=risk))
     found = rows[["customer_id", "snapshot"]].merge(pd.concat(known), how="left")["risk"]
     if found.isna().any():
