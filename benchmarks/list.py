@@ -11,8 +11,6 @@ for labels: what logs without luck in them could give. `saved` is customers a li
 value over that of the oracle's list.
 """
 
-import shutil
-import subprocess
 import sys
 import tempfile
 from datetime import date, timedelta
@@ -20,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from oracle import show
+from oracle import scored_at, show
 from true_labels import taught
 
 from churn.io import roster, tables
@@ -95,16 +93,7 @@ def by_policy(both: pd.DataFrame, **given: object) -> np.ndarray:
 def scored(place: Path, seed: int) -> pd.DataFrame:
     """Everybody scored at the week by a model trained then, as `churn retain` sees them."""
     as_of = date.fromisoformat(World().start) + timedelta(weeks=WEEK)
-    for command in ("simulate", "rollup", "features", "train", "score"):
-        dated = [] if command == "simulate" else [f"as_of={as_of}", "backtest.origins=0"]
-        done = subprocess.run(
-            [sys.executable, "-m", "churn", command, f"workspace={place}", f"seed={seed}", *dated],
-            capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode:
-            raise SystemExit(f"seed {seed}, {command}: {done.stderr[-3000:]}")
-        if command == "train":  # the list is measured, whatever the gate would say of the model
-            shutil.copy(place / "challenger.json", place / "champion.json")
+    scored_at(as_of, place, seed=seed)
     settings = Settings(workspace=str(place), source=SourceSettings(name="demo"), seed=seed)
     found = roster.ranked(settings, as_of).rows
     features = tables.read(place / "scored", made_by="score", part=as_of.isoformat())

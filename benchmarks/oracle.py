@@ -82,17 +82,7 @@ def measured(seed: int) -> tuple[list[dict[str, object]], list[dict[str, object]
     world = World()
     as_of = date.fromisoformat(world.start) + timedelta(weeks=WEEK)
     with tempfile.TemporaryDirectory() as folder:
-        for command in ("simulate", "rollup", "features", "train", "score"):
-            dated = [] if command == "simulate" else [f"as_of={as_of}", "backtest.origins=0"]
-            done = subprocess.run(
-                [sys.executable, "-m", "churn", command, f"workspace={folder}", f"seed={seed}", *dated],
-                capture_output=True, text=True,
-            )  # fmt: skip
-            if done.returncode:
-                raise SystemExit(f"seed {seed}, {command}: {done.stderr[-3000:]}")
-            print(done.stderr, file=sys.stderr, end="", flush=True)
-            if command == "train":  # the model is measured, whatever the gate would say of it
-                shutil.copy(Path(folder) / "challenger.json", Path(folder) / "champion.json")
+        scored_at(as_of, Path(folder), seed=seed)
         scores = _part(Path(folder) / "scores")
         scored = _part(Path(folder) / "scored")
         terms = _part(Path(folder) / "subscriptions")
@@ -128,6 +118,21 @@ def measured(seed: int) -> tuple[list[dict[str, object]], list[dict[str, object]
             }
         )  # fmt: skip
     return found, horizons(seed, scores, terms, as_of)
+
+
+def scored_at(as_of: date, place: Path, *, seed: int) -> None:
+    """The demo of `seed` simulated into `place`, and everybody scored at `as_of` by a model of then."""
+    for command in ("simulate", "rollup", "features", "train", "score"):
+        dated = [] if command == "simulate" else [f"as_of={as_of}", "backtest.origins=0"]
+        done = subprocess.run(
+            [sys.executable, "-m", "churn", command, f"workspace={place}", f"seed={seed}", *dated],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(f"seed {seed}, {command}: {done.stderr[-3000:]}")
+        print(done.stderr, file=sys.stderr, end="", flush=True)
+        if command == "train":  # what is measured is the model, whatever the gate would say of it
+            shutil.copy(place / "challenger.json", place / "champion.json")
 
 
 def horizons(
