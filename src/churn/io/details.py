@@ -27,6 +27,8 @@ ATTRIBUTES = ("segment", "plan")
 RECENT_WEEKS, NORMAL_WEEKS = 8, 6
 """What is normal is told by the weeks before the last eight, where there are at least six."""
 
+LONG_TERM_DAYS, NEAR_DAYS = 60, 84
+
 INCIDENT = re.compile("incident|outage|disruption|downtime", re.IGNORECASE)
 """Names in the table of dates that stand for something that went wrong."""
 
@@ -81,7 +83,10 @@ def details(
             contacts=contacts.get(customer, []),
             contract=_contract(terms, customer),
             attributes={
-                name: str(values[customer]) for name, values in known.items() if customer in values
+                **{
+                    name: str(found[customer]) for name, found in known.items() if customer in found
+                },
+                **_renewal(terms, customer, about.as_of),
             },
         )
         for place, customer in enumerate(customers)
@@ -244,6 +249,18 @@ def _sure(days: float) -> str:
     if days <= listing.UNSURE_DAYS:
         return f"Not very: {known}, and little is normal yet."
     return f"Fairly: {known}." if days <= listing.SURE_DAYS else f"As sure as it gets: {known}."
+
+
+def _renewal(terms: pd.DataFrame, customer: str, as_of: date) -> dict[str, str]:
+    """The end of a long term that lies in the next twelve weeks: why a risk may rise later than the
+    horizon. A term of a month ends every month and says nothing."""
+    if customer not in terms.index:
+        return {}
+    ends, begun = (wording.as_date(terms.at[customer, name]) for name in ("term_end", "term_start"))
+    if ends is None or begun is None or (ends - begun).days <= LONG_TERM_DAYS:
+        return {}
+    is_near = as_of <= ends < as_of + timedelta(days=NEAR_DAYS)
+    return {"renewal": f"term ends {wording.day(ends)}"} if is_near else {}
 
 
 def _contract(terms: pd.DataFrame, customer: str) -> dict[str, str]:
