@@ -128,28 +128,19 @@ def test_outcomes_become_contacts_known_from_the_import_on():
     assert outcomes.as_contacts(nothing()).empty
 
 
-def test_verdicts_and_stays_become_the_record_of_families_and_plays():
+def test_contacts_and_stays_become_the_record_of_plays():
     rows = imported(
         nothing(),
         ("007", MONDAY, "aaa", True, None, "wrong reason", None),
         ("007", NEXT, "ccc", True, None, "already known", None),
         ("8", MONDAY, "aaa", True, None, "right", None),
     )
-    by_family = record.by_family(rows).set_index("family")
-    assert by_family.loc["usage", ["wrong reason", "n_verdicts", "share_right"]].tolist() == [
-        1,
-        1,
-        0,
-    ]
-    assert by_family.loc["people", "share_right"] == 1
-    assert set(by_family.index) == {"usage", "people"}, "8 has no family to judge"
     became = pd.DataFrame(
         [(MONDAY, "007", 0.0), (NEXT, "007", None)], columns=["as_of", "customer_id", "churned"]
     )
     by_play = record.by_play(rows, became).set_index("play")
     assert by_play.loc["usage", ["n_contacted", "n_settled", "n_stayed"]].tolist() == [1, 1, 1]
     assert by_play.loc["people", ["n_contacted", "n_settled", "n_stayed"]].tolist() == [1, 0, 0]
-    assert record.by_family(nothing()).empty
     assert record.by_play(nothing(), became).empty
 
 

@@ -1,26 +1,6 @@
-"""What verdicts and outcomes say of a family of reasons, and of the play it suggests."""
+"""What a play has come to, from what CS recorded (of verdicts: `retention.evidence.muted`)."""
 
 import pandas as pd
-
-VERDICTS = ("right", "wrong reason", "already known", "data error", "out of our hands")
-
-MISTAKEN = ("wrong reason", "data error")
-"""Verdicts that speak against the reason itself; the others say that it was true, but no help."""
-
-
-def by_family(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """One row per `family`: how often each verdict was given, `n_verdicts`, and `share_right`, the
-    share of those which do not say that the reason was mistaken (null without a verdict).
-
-    `outcomes` as in contracts.OUTCOMES; the last verdict of each list and customer counts once.
-    """
-    judged = outcomes[outcomes["verdict"].notna() & outcomes["family"].notna()]
-    counts = pd.crosstab(judged["family"], judged["verdict"]) if len(judged) else pd.DataFrame()
-    counts = counts.reindex(columns=list(VERDICTS), fill_value=0)
-    counts["n_verdicts"] = counts.sum(axis=1)
-    mistaken = counts[list(MISTAKEN)].sum(axis=1)
-    counts["share_right"] = 1 - mistaken / counts["n_verdicts"]
-    return counts.rename_axis("family").rename_axis(columns=None).reset_index()
 
 
 def by_play(outcomes: pd.DataFrame, became: pd.DataFrame) -> pd.DataFrame:
