@@ -52,8 +52,7 @@ def _contacts(settings: Settings, as_of: date) -> pd.DataFrame:
     columns = ["customer_id", "contacted_at"]
     if settings.train.contacted == "ignore":
         return pd.DataFrame(columns=columns)
-    said = records.outcomes(settings.place)
-    own = outcomes.as_contacts(said[said["recorded_as_of"] <= as_of] if len(said) else said)
+    own = outcomes.as_contacts(records.outcomes(settings.place, by=as_of))
     if settings.train.contacted == "lists":
         return own[columns]
     others = Workspace(settings.place, settings.arrival(as_of)).contacts(as_of)

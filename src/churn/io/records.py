@@ -16,18 +16,20 @@ from churn.proof.outcomes import as_contacts
 LIST = ["as_of", "list_id", "customer_id", "family", "play"]
 
 
-def outcomes(place: Path) -> pd.DataFrame:
-    """What CS recorded (contracts.OUTCOMES); without rows until something was imported."""
-    return _table(place / "outcomes", contracts.OUTCOMES, made_by="outcomes")
+def outcomes(place: Path, *, by: date | None = None) -> pd.DataFrame:
+    """What CS had recorded `by` a snapshot, or at all (contracts.OUTCOMES); without rows until
+    something was imported."""
+    rows = _table(place / "outcomes", contracts.OUTCOMES, made_by="outcomes")
+    return rows if by is None or rows.empty else rows[rows["recorded_as_of"] <= by]
 
 
 def contacts(workspace: Workspace, as_of: date) -> pd.DataFrame:
     """Every contact before `as_of`, as known then (contracts.CONTACTS): those of the source, and those
     that CS recorded on our lists."""
-    said = outcomes(workspace.place)
-    own = as_contacts(said[said["recorded_as_of"] <= as_of]) if len(said) else said
-    if not len(own):
+    said = outcomes(workspace.place, by=as_of)
+    if said.empty:
         return workspace.contacts(as_of)
+    own = as_contacts(said)
     own = own[own["contacted_at"] < pd.Timestamp(as_of)]
     every = pd.concat([workspace.contacts(as_of).astype({"propensity": float}), own])
     return every.sort_values(["customer_id", "contacted_at"], kind="stable", ignore_index=True)

@@ -92,8 +92,7 @@ def _means(rows: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
 
 def _known(workspace: Workspace, rows: pd.DataFrame, as_of: date) -> states.Known:
     ends = pd.to_datetime(workspace.contract_terms(as_of)["end_date"]).dropna().dt.date
-    said = records.outcomes(workspace.place)
-    said = said[said["recorded_as_of"] <= as_of] if len(said) else said
+    said = records.outcomes(workspace.place, by=as_of)
     return states.Known(
         ends=ends[ends >= as_of],
         talked=_talked(records.contacts(workspace, as_of)),

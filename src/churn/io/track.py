@@ -56,8 +56,7 @@ def _scored(workspace: Workspace, days: list[date]) -> pd.DataFrame:
 
 def plays(settings: Settings, as_of: date) -> dict[str, str]:
     """What each play has come to so far, in words, by the family that it belongs to."""
-    said = records.outcomes(settings.place)
-    said = said[said["recorded_as_of"] <= as_of] if len(said) else said
+    said = records.outcomes(settings.place, by=as_of)
     if said.empty:
         return {}
     became = departures.left_after(settings, as_of, set(said["as_of"]))

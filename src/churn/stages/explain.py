@@ -12,7 +12,7 @@ import pyarrow as pa
 from churn import contracts
 from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Vocabulary
-from churn.io import bundle, roster, tables, witness
+from churn.io import bundle, records, roster, tables, witness
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
 from churn.io.workspace import Workspace
@@ -44,17 +44,19 @@ def run(settings: Settings) -> None:
     chosen = _chosen(workspace, settings, as_of, features["customer_id"])
     facts = _facts(workspace, settings, champion, features, chosen, as_of)
     said = language.with_own(spoken(settings), champion.features)
-    records = None if "rule" in champion.spec else champion.spec.get("reasons")
-    muted = evidence.muted(_verdicts(workspace, as_of), min_right=settings.explain.min_right)
-    silent = _silent(settings, said, records) | _muted(muted)
+    judged = None if "rule" in champion.spec else champion.spec.get("reasons")
+    muted = evidence.muted(
+        records.outcomes(settings.place, by=as_of), min_right=settings.explain.min_right
+    )
+    silent = _silent(settings, said, judged) | _muted(muted)
     rows = _reasons(workspace, settings, champion, facts, said, silent, as_of)
-    rows = evidence.beside(rows, records or [], said)[list(contracts.REASONS.columns)]
+    rows = evidence.beside(rows, judged or [], said)[list(contracts.REASONS.columns)]
     if settings.customer:
         _tell(settings.customer, rows)
         if settings.explain.what_if:
             _tell_what_if(settings, champion, features, said, as_of)
         return
-    notes = evidence.notes(records, muted)
+    notes = evidence.notes(judged, muted)
     _write(workspace, part, rows, notes)
     _picture(champion, features, workspace, settings)
     log.info(
@@ -122,27 +124,18 @@ def _write(workspace: Workspace, part: str, rows: pd.DataFrame, notes: list[str]
         log.info("%s", note)
 
 
-def _verdicts(workspace: Workspace, as_of: date) -> pd.DataFrame:
-    """What people had said of reasons by `as_of`: family and verdict."""
-    folder = workspace.folder("outcomes")
-    if not tables.exists(folder):
-        return pd.DataFrame({"family": [], "verdict": []})
-    rows = tables.read(folder, made_by="outcomes")
-    return rows[pd.to_datetime(rows["recorded_as_of"]) <= pd.Timestamp(as_of)]
-
-
 def _muted(muted: dict[str, str]) -> dict[tuple[str, str], str]:
     return {(family, language.RAISES): why for family, why in muted.items()}
 
 
 def _silent(
-    settings: Settings, said: Language, records: list[dict[str, Any]] | None
+    settings: Settings, said: Language, judged: list[dict[str, Any]] | None
 ) -> dict[tuple[str, str], str]:
     """What is not said, and why; the log says so too."""
-    if records is None:
+    if judged is None:
         return {}
-    found = evidence.silent(records, said, min_lift=settings.explain.min_lift)
-    heard = {(one["family"], one["direction"]) for one in records if one["n_left"]}
+    found = evidence.silent(judged, said, min_lift=settings.explain.min_lift)
+    heard = {(one["family"], one["direction"]) for one in judged if one["n_left"]}
     told = [f"{f} ({d}): {why}" for (f, d), why in found.items() if (f, d) in heard]
     if told:
         log.info("not shown, since in the backtest: %s", "; ".join(told))

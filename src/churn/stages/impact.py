@@ -54,8 +54,7 @@ def _followed(settings: Settings, workspace: Workspace, as_of: date) -> pd.DataF
             f"too early: first answer possible on {first} at the soonest",
         )
     left = departures.left_after(settings, as_of, assigned["as_of"].unique())
-    known = records.outcomes(settings.place)
-    known = known[known["recorded_as_of"] <= as_of] if len(known) else known
+    known = records.outcomes(settings.place, by=as_of)
     calls = workspace.contacts(as_of)
     calls = calls[calls["campaign"].isna()]  # whom somebody called without a list
     talks = pd.DataFrame(
