@@ -197,7 +197,7 @@ def of_scores(settings: Settings, week: Week) -> Week:
     sizes = [int(week.figures["n_listed"]) for week in past if "n_listed" in week.figures]
     verdicts = [
         drift.scores(risk, _week_before(workspace, part), bands),
-        drift.features(moved, n_weeks=len(past), bands=bands),
+        drift.features(moved, _importance(workspace), n_weeks=len(past), bands=bands),
         drift.calibration(expected, happened, bands),
         drift.performance(
             auc, [week.figures["expected_auc"] for week in same if "expected_auc" in week.figures], bands
@@ -230,6 +230,11 @@ def _features(workspace: Workspace, part: str) -> pd.DataFrame:
     )
     chosen = np.unique(np.linspace(0, rows.num_rows - 1, min(MOST_ROWS, rows.num_rows)).astype(int))
     return rows.drop_columns(["snapshot", "customer_id"]).take(chosen).to_pandas()
+
+
+def _importance(workspace: Workspace) -> dict[str, float]:
+    """What `churn explain` found of how much of the scores each feature moves."""
+    return dict(tables.read_json(workspace.folder("reasons") / "importance.json"))
 
 
 def _week_before(workspace: Workspace, part: str) -> pd.Series | None:
