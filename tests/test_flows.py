@@ -1,9 +1,11 @@
 """The flows on a small demo: what is published, replayed, refused and never read."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import openpyxl
@@ -26,17 +28,18 @@ def hook(event, arguments):
     if event == "open" and "/truth/" in str(arguments[0]):
         raise AssertionError(f"a stage opened {arguments[0]}")
 sys.addaudithook(hook)
-from churn.__main__ import main
-main(sys.argv[1:])
 """
 
 
 def churn(place: Path, *words: str, expected: int = 0) -> str:
-    """Run a command in a process in which opening a file of the truth is an error."""
-    done = subprocess.run(
-        [sys.executable, "-c", WATCH_OPENS, *words, f"workspace={place}", *SMALL],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    """Run a command in processes in which opening a file of the truth is an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "sitecustomize.py").write_text(WATCH_OPENS)
+        path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+        done = subprocess.run(
+            [sys.executable, "-m", "churn", *words, f"workspace={place}", *SMALL],
+            capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path},
+        )  # fmt: skip
     assert done.returncode == expected, done.stderr[-3000:]
     return done.stderr
 

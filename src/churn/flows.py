@@ -1,29 +1,28 @@
 """The order of stages: the whole path once, the weekly job, past weeks as if live."""
 
 import dataclasses
+import importlib
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from churn.errors import ConfigurationError, DeliveryError, HeldBackError
-from churn.io import bundle, delivery, progress, publish, sink, standing, tables
+from churn.io import apart, bundle, delivery, progress, publish, sink, standing, tables
+from churn.io.apart import Worker
 from churn.io.lock import held
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings, SinkSettings
-from churn.stages import explain, features, promote, retain, rollup, score, simulate, train
 from churn.timeline import as_of_dates, parse_date
 
 log = logging.getLogger("churn")
 
 
-class Stage(Protocol):
-    """What a module of `stages` offers."""
-
-    def run(self, settings: Settings) -> None: ...
+LIST = ("score", "explain", "retain")
+"""The stages that make a list; all of them open models."""
 
 
 def run(settings: Settings) -> None:
@@ -32,10 +31,10 @@ def run(settings: Settings) -> None:
     target, settings = settings.sink, _kept_local(settings)
     with held(settings.place, doing="run"):
         if settings.source.name == "demo" and not (settings.place / "demo").exists():
-            _step("simulate", simulate, settings)
-        _step("rollup", rollup, settings)
-        _step("features", features, settings)
-        _step("train", train, settings)
+            _step("simulate", settings)
+        _step("rollup", settings)
+        _step("features", settings)
+        _step("train", settings)
         _promote_if_better(settings)
         _list(settings)
         as_of = settings.as_of_or_last(Workspace(settings.place).usage_facts())
@@ -51,12 +50,13 @@ def weekly(settings: Settings) -> None:
     delivery.require(settings.deliver)
     target, settings = settings.sink, _kept_local(settings)
     unsent: list[DeliveryError] = []
-    with held(settings.place, doing="weekly"), _told(settings):
-        _step("rollup", rollup, settings)
+    opening = apart.started(*map(_module, LIST))
+    with held(settings.place, doing="weekly"), _told(settings), opening as worker:
+        _step("rollup", settings)
         for as_of in _weeks(settings) or [
             settings.as_of_or_last(Workspace(settings.place).usage_facts())
         ]:
-            _publish_week(dataclasses.replace(settings, as_of=as_of.isoformat()), as_of)
+            _publish_week(dataclasses.replace(settings, as_of=as_of.isoformat()), as_of, worker)
             if not settings.weekly.dry_run:
                 names = ["scores", "retention"]
                 unsent += sink.unsent(target, names, place=settings.place, as_of=as_of)
@@ -66,8 +66,8 @@ def weekly(settings: Settings) -> None:
         raise unsent[0]
 
 
-def _publish_week(settings: Settings, as_of: date) -> None:
-    _list(settings)
+def _publish_week(settings: Settings, as_of: date, worker: Worker) -> None:
+    _list(settings, worker)
     _publish(settings, as_of, gates={})
 
 
@@ -111,8 +111,8 @@ def replay(settings: Settings) -> None:
             )  # fmt: skip
             log.info("== week %d of %d: %s", number + 1, len(weeks), as_of)
             if number % settings.replay.refit_weeks == 0:
-                _step("features", features, dated)
-                _step("train", train, dated)
+                _step("features", dated)
+                _step("train", dated)
                 bundle.point(place, "champion", bundle.load(place, "challenger").entry)
             _list(dated)
             _publish(dated, as_of, gates={})
@@ -134,24 +134,31 @@ def _replay_place(settings: Settings) -> Path:
     return place
 
 
-def _list(settings: Settings) -> None:
-    _step("score", score, settings)
-    _step("explain", explain, settings)
-    _step("retain", retain, settings)
+def _list(settings: Settings, worker: Worker | None = None) -> None:
+    for name in LIST:
+        _step(name, settings, worker)
 
 
 def _promote_if_better(settings: Settings) -> None:
     """In `run` a challenger that is no better is no failure: the champion stays."""
     try:
-        _step("promote", promote, settings)
+        _step("promote", settings)
     except HeldBackError as error:
         log.info("%s", error)
 
 
-def _step(name: str, stage: Stage, settings: Settings) -> None:
+def _step(name: str, settings: Settings, worker: Worker | None = None) -> None:
+    """Run a stage, by `worker` or in this process, which then loads what the stage needs."""
     log.info("-- %s", name)
+    if worker:
+        worker.run(_module(name), settings)
+        return
     with progress.timed(name):
-        stage.run(settings)
+        importlib.import_module(_module(name)).run(settings)
+
+
+def _module(stage: str) -> str:
+    return f"churn.stages.{stage}"
 
 
 def _weeks(settings: Settings) -> list[date]:

@@ -174,8 +174,8 @@ def _died(code: int, stage: str, settings: Settings) -> ChurnError:
         "the process that opens the model died",
         got=got,
         expected="a model that can be read and asked",
-        next_step="`churn promote promote.back=true` returns to the previous champion; then look at "
-        f"{settings.place / 'models' / version}, or run `churn train` and `churn promote`",
+        next_step="return to the previous champion with `churn promote promote.back=true`, or run "
+        "`churn train` and `churn promote`, and then run again",
     )
 
 
