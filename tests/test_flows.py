@@ -200,6 +200,36 @@ def test_a_dry_run_publishes_nothing(place):
         assert "2025-11-03" not in tables.names(place / name)
 
 
+def test_a_model_that_kills_its_process_publishes_nothing_and_is_named(place, tmp_path):
+    """Its hash is the registered one; LightGBM aborts the process that opens such a text."""
+    own = shutil.copytree(place, tmp_path / "ws")
+    churn(own, "weekly", "as_of=2025-10-20")
+    entry = bundle.pointer(own, "challenger")
+    booster = own / "models" / entry["version"] / bundle.BOOSTER
+    booster.write_text(booster.read_text()[: booster.stat().st_size // 2])
+    registered = {**entry["sha256"], bundle.BOOSTER: tables.sha256(booster)}
+    bundle.point(own, "champion", {**entry, "sha256": registered})
+    before = publish.verify(own / "published/2025-10-20/r1")
+    said = churn(own, "weekly", "as_of=2025-10-27", expected=4)
+    assert f"SIGABRT in `score`, with model {entry['version']}" in said
+    assert publish.revisions(own / "published") == ["2025-10-20/r1"]
+    assert publish.verify(own / "published/2025-10-20/r1") == before
+    status = json.loads((own / "published" / "status.json").read_text())
+    assert (status["exit_code"], status["is_stale"]) == (4, True)
+
+
+def test_the_weekly_job_itself_never_loads_what_opens_a_model(place):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "churn", "weekly", "as_of=2025-10-27",
+         f"workspace={place}", *SMALL],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "churn.io.publish" in loaded
+    assert not loaded & {"lightgbm", "sklearn", "scipy"}
+
+
 def test_replay_walks_the_past_in_its_own_folder(place):
     def kept() -> dict[Path, bytes]:
         mine = [p for p in place.rglob("*") if p.is_file() and "replay" not in p.parts]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from churn.features.definitions import Feature
-from churn.learning import backtest, baselines, metrics, shapley
+from churn.learning import backtest, metrics, shapley, titles
 from churn.learning.backtest import Backtest
 from churn.learning.models import Model
 
@@ -56,7 +56,7 @@ def of_training(
     if judged is not None:
         label = judged.rows["label"].to_numpy(dtype=float)
         shown = [name for name in (backtest.MODEL, "longest_silent") if name in judged.scores]
-        scores = {baselines.TITLES[name]: judged.scores[name] for name in shown}
+        scores = {titles.TITLES[name]: judged.scores[name] for name in shown}
         pictures["calibration.png"] = calibration(label, judged.risk)
         pictures["gain.png"] = gain(label, scores, list_share=list_share)
     return pictures
