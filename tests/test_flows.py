@@ -38,7 +38,7 @@ def churn(place: Path, *words: str, expected: int = 0) -> str:
         path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
         done = subprocess.run(
             [sys.executable, "-m", "churn", *words, f"workspace={place}", *SMALL],
-            capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path},
+            capture_output=True, text=True, errors="replace", env=os.environ | {"PYTHONPATH": path},
         )  # fmt: skip
     assert done.returncode == expected, done.stderr[-3000:]
     return done.stderr
