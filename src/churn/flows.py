@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import ConfigurationError, DeliveryError, HeldBackError
-from churn.io import apart, bundle, delivery, progress, publish, sink, standing, tables
+from churn.io import (
+    apart,
+    bundle,
+    delivery,
+    gate_report,
+    gates,
+    progress,
+    publish,
+    sink,
+    standing,
+    tables,
+)
 from churn.io.apart import Worker
 from churn.io.lock import held
 from churn.io.workspace import SIDES, USAGE, Workspace
@@ -48,6 +59,7 @@ def weekly(settings: Settings) -> None:
     """
     sink.require(settings.sink)
     delivery.require(settings.deliver)
+    gates.require_names(settings.weekly.accept)
     target, settings = settings.sink, _kept_local(settings)
     unsent: list[DeliveryError] = []
     opening = apart.started(*map(_module, LIST))
@@ -67,8 +79,17 @@ def weekly(settings: Settings) -> None:
 
 
 def _publish_week(settings: Settings, as_of: date, worker: Worker) -> None:
-    _list(settings, worker)
-    _publish(settings, as_of, gates={})
+    """One list, if every gate lets it pass: those on the sources first, before anything is made."""
+    week = gates.of_sources(settings, as_of)
+    if not gates.refusal(week.verdicts):
+        _list(settings, worker)
+        week = gates.of_scores(settings, week)
+    if not settings.weekly.dry_run:
+        gate_report.keep(settings, week)
+    refused = gates.refusal(week.verdicts)
+    if refused:
+        raise refused
+    _publish(settings, as_of, gates=gates.recorded(week.verdicts))
 
 
 def _publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> None:
