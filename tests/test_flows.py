@@ -192,12 +192,19 @@ def test_a_list_that_no_model_stands_behind_says_so(place, tmp_path):
     assert ranked["risk"].corr(direction * ranked[column], method="spearman") > 0.999
 
 
-def test_a_dry_run_publishes_nothing(place):
-    before = publish.revisions(place / "published")
-    assert "dry run" in churn(place, "weekly", "as_of=2025-11-03", "weekly.dry_run=true")
-    assert publish.revisions(place / "published") == before
-    for name in ("qualified", "assignments"):
-        assert "2025-11-03" not in tables.names(place / name)
+def test_a_dry_run_tells_the_difference_and_leaves_no_trace(place):
+    """Beside what the log's intake writes, which is what the next run would take in."""
+    taken_in = {*USAGE, *SIDES, "deliveries", "people", "rejects", ".lock"}
+
+    def kept() -> dict[Path, bytes]:
+        mine = [p for p in place.rglob("*") if p.is_file()]
+        return {p: p.read_bytes() for p in mine if p.relative_to(place).parts[0] not in taken_in}
+
+    before = kept()
+    said = churn(place, "weekly", "as_of=2025-11-03", "weekly.dry_run=true")
+    assert "dry run: " in said
+    assert kept() == before
+    assert not list(place.glob(".rehearsal-*"))
 
 
 def test_a_model_that_kills_its_process_publishes_nothing_and_is_named(place, tmp_path):

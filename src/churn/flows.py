@@ -4,8 +4,7 @@ import dataclasses
 import importlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,14 @@ from churn.io import (
     apart,
     bundle,
     delivery,
+    expiry,
     gate_report,
     gates,
+    gauges,
+    journal,
     progress,
     publish,
+    rehearsal,
     sink,
     standing,
     tables,
@@ -61,31 +64,65 @@ def weekly(settings: Settings) -> None:
     delivery.require(settings.deliver)
     gates.require_names(settings.weekly.accept)
     target, settings = settings.sink, _kept_local(settings)
-    unsent: list[DeliveryError] = []
     opening = apart.started(*map(_module, LIST))
-    with held(settings.place, doing="weekly"), _told(settings), opening as worker:
-        _step("rollup", settings)
-        for as_of in _weeks(settings) or [
-            settings.as_of_or_last(Workspace(settings.place).usage_facts())
-        ]:
-            _publish_week(dataclasses.replace(settings, as_of=as_of.isoformat()), as_of, worker)
-            if not settings.weekly.dry_run:
-                names = ["scores", "retention"]
-                unsent += sink.unsent(target, names, place=settings.place, as_of=as_of)
-        if not settings.weekly.dry_run:
-            unsent += delivery.unsent(settings.deliver, place=settings.place)
-    if unsent:
-        raise unsent[0]
+    with held(settings.place, doing="weekly"):
+        if settings.weekly.dry_run:
+            with opening as worker:
+                _rehearse(settings, worker)
+            return
+        logs = journal.kept(settings.place / "logs", keep=settings.weekly.keep_logs)
+        with gauges.told(settings), logs:
+            with standing.told(settings.place / "published"), opening as worker:
+                unsent = _published_weeks(settings, target, worker)
+            if unsent:
+                raise unsent[0]
+
+
+def _published_weeks(
+    settings: Settings, target: SinkSettings, worker: Worker
+) -> list[DeliveryError]:
+    """Publish every week that was asked for; what could not be delivered."""
+    unsent: list[DeliveryError] = []
+    _step("rollup", settings)
+    for as_of in _weeks_or_last(settings):
+        _publish_week(_dated(settings, as_of), as_of, worker)
+        with journal.stage("deliver"):
+            names = ["scores", "retention"]
+            unsent += sink.unsent(target, names, place=settings.place, as_of=as_of)
+    with journal.stage("deliver"):
+        return unsent + delivery.unsent(settings.deliver, place=settings.place)
+
+
+def _rehearse(settings: Settings, worker: Worker) -> None:
+    """A dry run takes in the log, as every run does, and leaves no other trace."""
+    _step("rollup", settings)
+    for as_of in _weeks_or_last(settings):
+        with rehearsal.place(settings.place) as place:
+            _publish_week(
+                dataclasses.replace(_dated(settings, as_of), workspace=str(place)), as_of, worker
+            )
+
+
+def _weeks_or_last(settings: Settings) -> list[date]:
+    return _weeks(settings) or [settings.as_of_or_last(Workspace(settings.place).usage_facts())]
+
+
+def _dated(settings: Settings, as_of: date) -> Settings:
+    journal.now.as_of = as_of.isoformat()
+    return dataclasses.replace(settings, as_of=as_of.isoformat())
 
 
 def _publish_week(settings: Settings, as_of: date, worker: Worker) -> None:
     """One list, if every gate lets it pass: those on the sources first, before anything is made."""
-    week = gates.of_sources(settings, as_of)
+    with journal.stage("gates"):
+        week = gates.of_sources(settings, as_of)
     if not gates.refusal(week.verdicts):
         _list(settings, worker)
-        week = gates.of_scores(settings, week)
+        with journal.stage("gates"):
+            week = gates.of_scores(settings, week)
     if not settings.weekly.dry_run:
-        gate_report.keep(settings, week)
+        with journal.stage("gates"):
+            gate_report.keep(settings, week)
     refused = gates.refusal(week.verdicts)
     if refused:
         raise refused
@@ -93,17 +130,20 @@ def _publish_week(settings: Settings, as_of: date, worker: Worker) -> None:
 
 
 def _publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> None:
-    publish.publish(settings, as_of, gates=gates)
+    with journal.stage("publish"):
+        publish.publish(settings, as_of, gates=gates)
     if not settings.weekly.dry_run:
+        _expire(settings)
         last_day = Workspace(settings.place).usage_facts()["last_day"]
         standing.fresh(settings.place / "published", last_day=date.fromisoformat(last_day))
 
 
-@contextmanager
-def _told(settings: Settings) -> Iterator[None]:
-    """A dry run tells nobody but who asked for it."""
-    with nullcontext() if settings.weekly.dry_run else standing.told(settings.place / "published"):
-        yield
+def _expire(settings: Settings) -> None:
+    """What cannot be removed is no reason to hold a list back."""
+    try:
+        expiry.expire(settings.place, keep_weeks=settings.weekly.keep_weeks)
+    except OSError as error:
+        log.warning("old revisions stay: %s", error)
 
 
 def replay(settings: Settings) -> None:
@@ -170,12 +210,13 @@ def _promote_if_better(settings: Settings) -> None:
 
 def _step(name: str, settings: Settings, worker: Worker | None = None) -> None:
     """Run a stage, by `worker` or in this process, which then loads what the stage needs."""
-    log.info("-- %s", name)
-    if worker:
-        worker.run(_module(name), settings)
-        return
-    with progress.timed(name):
-        importlib.import_module(_module(name)).run(settings)
+    with journal.stage(name):
+        log.info("-- %s", name)
+        if worker:
+            worker.run(_module(name), settings)
+            return
+        with progress.timed(name):
+            importlib.import_module(_module(name)).run(settings)
 
 
 def _module(stage: str) -> str:

@@ -113,6 +113,9 @@ def serve(descriptor: str, parent: str, *stages: str) -> None:
 
 def _answer(stage: str, settings: Settings) -> dict[str, Any]:
     """Run the stage; what there is to say of it."""
+    if settings.log == "json":
+        logging.captureWarnings(True)
+        logging.getLogger("py.warnings").handlers = log.handlers
     try:
         with progress.timed(stage.rpartition(".")[2]):
             importlib.import_module(stage).run(settings)

@@ -1,7 +1,7 @@
 """`churn deliver`: the mails and notices of the current list, and what could not be delivered before."""
 
 from churn.errors import ConfigurationError, HeldBackError
-from churn.io import delivery, publish
+from churn.io import delivery, gauges, publish
 from churn.io.lock import held
 from churn.settings import Settings
 
@@ -24,4 +24,7 @@ def run(settings: Settings) -> None:
             next_step="run `churn weekly`",
         )
     with held(settings.place, doing="deliver"):
-        delivery.send(settings.deliver, place=settings.place)
+        try:
+            delivery.send(settings.deliver, place=settings.place)
+        finally:
+            gauges.delivered(settings)
