@@ -4,12 +4,19 @@ import dataclasses
 import importlib
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from churn.errors import ConfigurationError, DeliveryError, HeldBackError
+from churn.errors import (
+    ConfigurationError,
+    DeliveryError,
+    HeldBackError,
+    LockedError,
+    NotArrivedError,
+)
 from churn.io import (
     apart,
     bundle,
@@ -72,7 +79,7 @@ def weekly(settings: Settings) -> None:
             return
         logs = journal.kept(settings.place / "logs", keep=settings.weekly.keep_logs)
         with gauges.told(settings), logs:
-            with standing.told(settings.place / "published"), opening as worker:
+            with _told(settings), opening as worker:
                 unsent = _published_weeks(settings, target, worker)
             if unsent:
                 raise unsent[0]
@@ -116,14 +123,14 @@ def _publish_week(settings: Settings, as_of: date, worker: Worker) -> None:
     """One list, if every gate lets it pass: those on the sources first, before anything is made."""
     with journal.stage("gates"):
         week = gates.of_sources(settings, as_of)
-    if not gates.refusal(week.verdicts):
+    if not gates.refusal(week):
         _list(settings, worker)
         with journal.stage("gates"):
             week = gates.of_scores(settings, week)
     if not settings.weekly.dry_run:
         with journal.stage("gates"):
             gate_report.keep(settings, week)
-    refused = gates.refusal(week.verdicts)
+    refused = gates.refusal(week)
     if refused:
         raise refused
     _publish(settings, as_of, gates=gates.recorded(week.verdicts))
@@ -144,6 +151,20 @@ def _expire(settings: Settings) -> None:
         expiry.expire(settings.place, keep_weeks=settings.weekly.keep_weeks)
     except OSError as error:
         log.warning("old revisions stay: %s", error)
+
+
+@contextmanager
+def _told(settings: Settings) -> Iterator[None]:
+    """A run that ends without a list is told beside the old one, and by mail where waiting will not
+    help."""
+    try:
+        with standing.told(settings.place / "published"):
+            yield
+    except (LockedError, NotArrivedError):
+        raise
+    except Exception:
+        delivery.alert(settings.deliver, place=settings.place)
+        raise
 
 
 def replay(settings: Settings) -> None:

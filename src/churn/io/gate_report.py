@@ -25,6 +25,12 @@ FIGURES = {
     "expected_auc": "ROC AUC to expect",
     "n_listed": "Customers on the list",
 }
+GATES = {
+    "volume": "Rows of the week / usual week",
+    "scores": "PSI of the risks",
+    "features": "PSI of the feature that moved most",
+    "calibration": "Predicted / actual churn of matured scores",
+}
 OUTCOMES = {
     quality.PASSED: "passed",
     quality.HELD: "HELD BACK",
@@ -51,8 +57,7 @@ def keep(settings: Settings, week: Week) -> None:
         replace(where, experiment=f"{where.experiment}-weekly"),
         name=f"weekly {week.as_of}",
         parameters={"as_of": week.as_of.isoformat(), "model_version": week.model_version},
-        figures=week.figures
-        | {one.gate: one.figure for one in week.verdicts if one.figure is not None},
+        figures=_figures(week),
         description=told,
         files={"quality.html": html},
     )
@@ -69,20 +74,25 @@ def text(week: Week) -> str:
     told = [one for one in week.verdicts if one.is_accepted]
     if told:
         outcome += f" A person overruled {', '.join(one.gate for one in told)}."
-    parts = [f"# Quality of the week, {wording.day(week.as_of)}", outcome, _table(week.verdicts)]
-    return "\n\n".join([*parts, *_moved(week.moved)]) + "\n"
+    to_do = "\n".join(f"- {one.gate}: {one.next_step}" for one in stops)
+    parts = [
+        f"# Quality of the week, {wording.day(week.as_of)}",
+        outcome,
+        to_do,
+        _table(week.verdicts),
+    ]
+    return "\n\n".join([part for part in [*parts, *_moved(week.moved)] if part]) + "\n"
 
 
 def _table(verdicts: Sequence[Verdict]) -> str:
-    heads = ["gate", "measured", "figure", "expected", "outcome", "to do"]
+    heads = ["gate", "measured", "figure", "expected", "outcome"]
     rows = [
         [
             one.gate,
             one.measured,
-            "–" if one.figure is None else f"{one.figure:.4g}",
+            "–" if one.figure is None else gates.found(one),
             "–" if one.low is None and one.high is None else gates.band(one),
             _outcome(one),
-            one.next_step or "–",
         ]
         for one in verdicts
     ]
@@ -106,18 +116,23 @@ def pictures(weeks: Sequence[Week]) -> dict[str, bytes]:
     """Each figure over time as PNG, by file name; those with at least two weeks. Weeks that were held
     back are hollow."""
     found = {}
-    for name, title in FIGURES.items():
+    for name, title in (FIGURES | GATES).items():
         points = pd.DataFrame(
             [
-                (week.as_of, week.figures[name], any(one.stops for one in week.verdicts))
+                (week.as_of, figure, any(one.stops for one in week.verdicts))
                 for week in weeks
-                if name in week.figures
+                if (figure := _figures(week).get(name)) is not None
             ],
             columns=["as_of", "figure", "is_held"],
         ).sort_values("as_of")
         if len(points) >= 2:
             found[f"{name}.png"] = _picture(title, points)
     return found
+
+
+def _figures(week: Week) -> dict[str, float]:
+    by_gate = {one.gate: one.figure for one in week.verdicts if one.figure is not None}
+    return by_gate | week.figures
 
 
 def _picture(title: str, points: pd.DataFrame) -> bytes:
@@ -133,6 +148,6 @@ def _picture(title: str, points: pd.DataFrame) -> bytes:
             color=canvas.MODEL,
             markerfacecolor=face,
         )
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.15 * max(float(points["figure"].max()), 1e-9))
     axes.xaxis.set_major_formatter(ConciseDateFormatter(AutoDateLocator()))
     return canvas.png(figure)

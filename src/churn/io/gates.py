@@ -270,26 +270,37 @@ def recorded(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     }
 
 
-def refusal(verdicts: Sequence[Verdict]) -> ChurnError | None:
-    """The error that holds a run back for the first of `verdicts` that stops it, None for none.
+def refusal(week: Week) -> ChurnError | None:
+    """The error that holds a run back for the first verdict that stops it, None where none does.
 
     What has not arrived comes first: the rest may be wrong for that alone.
     """
-    stops = [one for one in verdicts if one.stops]
+    stops = [one for one in week.verdicts if one.stops]
+    if not stops:
+        return None
     waits = [one for one in stops if one.outcome == quality.NOT_ARRIVED]
-    for one in [*waits, *stops][:1]:
-        kind = NotArrivedError if waits else HeldBackError
-        others = [other.gate for other in stops if other is not one]
-        more = f" (and {', '.join(others)})" if others else ""
-        overruled = [other.gate for other in verdicts if other.stops or other.is_accepted]
-        overrule = f"if it is right as it is, run again with weekly.accept=[{','.join(overruled)}]"
-        return kind(
-            f"gate {one.gate} holds the list back{more}: {one.measured}",
-            got="nothing" if one.figure is None else f"{one.figure:.4g}",
-            expected=band(one),
-            next_step=f"{one.next_step}; {overrule}",
+    if waits:
+        return NotArrivedError(
+            f"the log has not reached as_of={week.as_of} yet: {waits[0].measured} (gate {waits[0].gate})",
+            got=found(waits[0]),
+            expected=band(waits[0]),
+            next_step=waits[0].next_step,
         )
-    return None
+    first, *others = stops
+    more = f" (and {', '.join(other.gate for other in others)})" if others else ""
+    overruled = [one.gate for one in week.verdicts if one.stops or one.is_accepted]
+    overrule = f"if it is right as it is, run again with weekly.accept=[{','.join(overruled)}]"
+    return HeldBackError(
+        f"gate {first.gate} holds the list of {week.as_of} back{more}: {first.measured}",
+        got=found(first),
+        expected=band(first),
+        next_step=f"{first.next_step}; {overrule}",
+    )
+
+
+def found(verdict: Verdict) -> str:
+    """The figure in words."""
+    return "nothing" if verdict.figure is None else f"{verdict.figure:.4g}"
 
 
 def band(verdict: Verdict) -> str:

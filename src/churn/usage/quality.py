@@ -191,7 +191,7 @@ def freshness(days: Sequence[date], *, as_of: date, first_day: date, last_day: d
     measured = "days without a row before as_of"
     if not days:
         return Verdict(
-            "freshness", measured, None, None, None, NOT_ARRIVED,
+            "freshness", f"{measured}, and none in the weeks before", None, None, 0, NOT_ARRIVED,
             "look whether the source still delivers; nothing of these weeks is here",
         )  # fmt: skip
     missing = (as_of - days[-1]).days - 1
