@@ -120,8 +120,8 @@ def usual(*counts, bands=BANDS):
 def test_a_week_is_compared_with_the_median_of_those_before():
     assert usual(5000, 10_000, 10_000, 10_000).outcome == PASSED
     assert usual(4999, 10_000, 10_000, 10_000).outcome == HELD
-    assert usual(20_000, 10_000, 10_000, 10_000).outcome == PASSED
-    assert usual(20_001, 10_000, 10_000, 10_000).outcome == HELD
+    assert usual(18_000, 10_000, 10_000, 10_000).outcome == PASSED
+    assert usual(18_001, 10_000, 10_000, 10_000).outcome == HELD
     assert usual(6000, 10_000, 8000, 12_000).figure == 0.6
 
 
@@ -139,6 +139,7 @@ def test_small_counts_may_vary_by_four_standard_deviations():
     assert usual(4, 100, 100, 100).low == 0.5
     assert usual(1, 16, 16, 16).low == 0
     assert usual(50, 16, 16, 16).high == 2.0
+    assert usual(50, 100, 100, 100).high == 1.8
     assert usual(9, 4, 4, 4).high == 3.0
 
 
@@ -305,3 +306,21 @@ def test_weeks_and_days_are_counted_as_they_were_known_at_their_end():
         assert sorted(row["customer_id"] for row in seen) == ["a"]
         seen = engine.table(quality.customers_seen(AS_OF, n_days=8)).to_pylist()
         assert sorted(row["customer_id"] for row in seen) == ["a", "b"]
+
+
+def test_a_value_in_cents_is_noticed():
+    def outcome(now, *before, n=1000):
+        sums = [n * mean for mean in (now, *before)]
+        return quality.values(weeks(n_value=[n] * len(sums), value_sum=sums), BANDS).outcome
+
+    assert outcome(30, 10, 10, 10) == PASSED
+    assert outcome(31, 10, 10, 10) == HELD
+    assert outcome(4, 10, 10, 10) == PASSED
+    assert outcome(3, 10, 10, 10) == HELD
+    assert outcome(-10, 10, 10, 10) == HELD
+    assert outcome(50, 10, 10, 10, 40) == PASSED, "it was so before"
+    assert outcome(51, 10, 10, 10, 40) == HELD
+    assert outcome(99, 10, 10) == UNKNOWN
+    assert outcome(99, 10, 10, 10, n=99) == UNKNOWN
+    assert outcome(99, 10, 10, 10, n=100) == HELD
+    assert outcome(10, 0, 0, 0) == UNKNOWN

@@ -44,7 +44,7 @@ N_MATURED = 4
 """How many matured weeks, one label window apart, say whether the risks came true."""
 
 GATES = (
-    "freshness", "last_day", "volume", "customers", "event_types", "columns", "refused_rows",
+    "freshness", "volume", "customers", "last_day", "event_types", "values", "columns", "refused_rows",
     *(f"{name}_rows" for name in SIDES), *(f"{name}_freshness" for name in SOURCES_OF_DATES),
     "customers_without_events",
     "scores", "features", "calibration", "expected_performance", "list_size",
@@ -70,7 +70,7 @@ def of_sources(settings: Settings, as_of: date) -> Week:
     first_day = date.fromisoformat(usage["first_day"])
     weeks = max(0, min(bands.weeks, (as_of - first_day).days // 7 - 1))
     places = panel.places(usage["event_types"])
-    counted = ["n", "n_value", "n_person", *places.values()]
+    counted = ["n", "n_value", "value_sum", "n_person", *places.values()]
     with opened(resources(settings.engine), workspace.usage()) as engine:
         days = engine.table(quality.days_as_known(as_of, weeks=weeks))["day"].to_pylist()
         rows = _weeks(engine, as_of, weeks, counted, n_days=7)
@@ -79,9 +79,10 @@ def of_sources(settings: Settings, as_of: date) -> Week:
     last_day = date.fromisoformat(usage["last_day"])
     verdicts = [
         quality.freshness(days, as_of=as_of, first_day=first_day, last_day=last_day),
-        quality.last_day(last, bands),
         *quality.volume(rows, bands),
+        quality.last_day(last, bands),
         quality.event_types(rows, places, bands),
+        quality.values(rows, bands),
         quality.columns(rows),
         *_deliveries(settings, as_of, usage),
         *_side_tables(settings, workspace, as_of),

@@ -11,8 +11,8 @@ def run(settings: Settings) -> None:
     if not delivery.is_wanted(settings.deliver):
         raise ConfigurationError(
             "there is no way to deliver anything",
-            got="neither deliver.host nor deliver.notify",
-            expected="a mail server, or a service to notify",
+            got="neither deliver.host, deliver.notify nor deliver.copy_to",
+            expected="a mail server, a service to notify, or a place for a copy",
             next_step="set deliver.host and deliver.head; the mails stand beside the list as .eml",
         )
     delivery.require(settings.deliver)

@@ -41,15 +41,17 @@ class Bands:
     """What is plausible (conf/quality): how a person who knows the product bounds its gates.
 
     A week's rows lie between `least` and `most` times those of a usual one among the last `weeks`
-    (wider where those themselves differ more); at most a share `refused` of new rows is refused; a
-    side table keeps at least a share `kept` of its rows from one list to the next. A population
-    stability index of `psi` is a shift, predicted over actual lies within `calibration` either way,
-    and the expected ROC AUC falls by at most `fall`.
+    (wider where those themselves differ more), their mean value within `value` times either way; at
+    most a share `refused` of new rows is refused; a side table keeps at least a share `kept` of its
+    rows from one list to the next; at most a share `without_events` of the customers has no event. A
+    population stability index of `psi` is a shift, predicted over actual lies within `calibration`
+    either way, and the expected ROC AUC falls by at most `fall`.
     """
 
     weeks: int = 8
     least: float = 0.5
-    most: float = 2.0
+    most: float = 1.8
+    value: float = 3.0
     refused: float = 0.001
     kept: float = 0.9
     without_events: float = 0.9
@@ -72,6 +74,7 @@ RANGES = {
     "weeks": (3, 52),
     "least": (0, 1),
     "most": (1, 1e6),
+    "value": (1, 1e6),
     "refused": (0, 1),
     "kept": (0, 1),
     "without_events": (0, 1),
@@ -247,6 +250,23 @@ def event_types(weeks: pd.DataFrame, columns: Mapping[str, str], bands: Bands) -
     return _broken_off(
         "event_types", "rows", {name: _of(weeks, column) for name, column in columns.items()},
         next_step="an event type that stops is usually tracking that broke: ask who changed it",
+    )  # fmt: skip
+
+
+def values(weeks: pd.DataFrame, bands: Bands) -> Verdict:
+    """Whether a value is worth what it was: the mean value of the week against that of a usual one.
+    Cents for euros, another currency or a changed sign move it by more than customers do."""
+    gate, measured = "values", "mean value of the week / usual week"
+    counts, sums = _of(weeks, "n_value"), _of(weeks, "value_sum")
+    means = [total / n for total, n in zip(sums, counts, strict=True) if n]
+    if len(means) <= MIN_WEEKS or min(counts) < ENOUGH_ROWS or median(means[1:]) <= 0:
+        return unknown(gate, f"{measured}: too few values in some week")
+    usual_mean = median(means[1:])
+    shares = [mean / usual_mean for mean in means]
+    return judged(
+        gate, measured, shares[0],
+        low=min(1 / bands.value, 0.8 * min(shares[1:])), high=max(bands.value, 1.25 * max(shares[1:])),
+        next_step="look at the unit and the currency of the values",
     )  # fmt: skip
 
 
