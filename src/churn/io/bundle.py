@@ -104,8 +104,11 @@ def opened(place: Path, entry: Mapping[str, Any]) -> Bundle:
     from churn.learning import models
 
     found = _described(place, entry)
-    text = (place / "models" / str(entry["version"]) / BOOSTER).read_text()
-    return Bundle(found.spec, found.entry, models.from_spec(text, found.spec["model"]))
+    path = place / "models" / found.version / BOOSTER
+    content = path.read_bytes()
+    _require_registered(path, hashlib.sha256(content).hexdigest(), entry["sha256"].get(BOOSTER))
+    model = models.from_spec(content.decode(), found.spec["model"])
+    return Bundle(found.spec, found.entry, model)
 
 
 def _required(place: Path, alias: str) -> dict[str, Any]:
@@ -163,7 +166,10 @@ def _write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
 
 
 def _verify(path: Path, expected: str | None) -> None:
-    found = tables.sha256(path) if path.exists() else "no such file"
+    _require_registered(path, tables.sha256(path) if path.exists() else "no such file", expected)
+
+
+def _require_registered(path: Path, found: str, expected: str | None) -> None:
     if expected is None or found != expected:
         raise InputError(
             f"{path} is not the file that was written",

@@ -1,4 +1,4 @@
-"""The current revision to the people it is for: mails and notices, each once, the rest waits."""
+"""The current revision to where it is wanted: mails, notices, a copy, each once, the rest waits."""
 
 import logging
 from datetime import date
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import ChurnError, DeliveryError
-from churn.io import mail, notices, outbox, people, publish, smtp, standing, tables, wording
+from churn.io import copies, mail, notices, outbox, people, publish, smtp, standing, tables, wording
 from churn.io.outbox import Message
 from churn.settings.deliver import DeliverSettings
 
@@ -20,10 +20,11 @@ def require(deliver: DeliverSettings) -> None:
         smtp.credentials(deliver)
     if deliver.notify:
         notices.require(deliver.notify)
+    copies.require(deliver)
 
 
 def is_wanted(deliver: DeliverSettings) -> bool:
-    return bool(deliver.host or deliver.notify)
+    return bool(deliver.host or deliver.notify or deliver.copy_to)
 
 
 def send(deliver: DeliverSettings, *, place: Path) -> None:
@@ -83,6 +84,8 @@ def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list
             found.append(Message("mail", name, file, text))
         else:
             log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
+    if deliver.copy_to:
+        found.append(copies.message(deliver, place=published.parent, revision=name))
     notice = _notice(revision)
     return [*found, *(Message("notice", name, variable, notice) for variable in deliver.notify)]
 
@@ -107,6 +110,8 @@ def _has_way(deliver: DeliverSettings, message: Message) -> bool:
     """What waits for a server, person or service that is no longer set goes on waiting."""
     if message.kind == "notice":
         return message.name in deliver.notify
+    if message.kind == copies.KIND:
+        return copies.is_for(deliver, message)
     return bool(deliver.host) and message.name in _addresses(deliver)
 
 
@@ -117,12 +122,15 @@ def _sent(
     mails = [message for message in messages if message.kind == "mail"]
     failed = _mailed(deliver, place, mails) if mails else []
     for message in messages:
-        if message.kind == "notice":
-            try:
+        try:
+            if message.kind == "notice":
                 notices.send(message.name, title="Retention list", text=message.text)
                 _arrived(place, message)
-            except ChurnError as error:
-                failed.append((message, error))
+            elif message.kind == copies.KIND:
+                copies.send(deliver, place=place, revision=message.revision)
+                _arrived(place, message)
+        except ChurnError as error:
+            failed.append((message, error))
     return failed
 
 

@@ -14,8 +14,9 @@ from churn.io import tables
 
 @dataclass(frozen=True)
 class Message:
-    """Something to deliver: `kind` mail or notice; `name` the mail's file, or the variable that says
-    where a notice goes; `revision` which list it is about; `text` the `.eml` or the notice."""
+    """Something to deliver: `kind` mail, notice, copy or table; `name` the mail's file, the variable
+    that says where a notice goes, the setting or the table; `revision` which list it is about; `text`
+    the `.eml` or the notice, of the others a fingerprint of what they bring."""
 
     kind: str
     revision: str
@@ -24,7 +25,7 @@ class Message:
 
     @property
     def fingerprint(self) -> str:
-        words = [self.kind, self.name if self.kind == "notice" else "", self.text]
+        words = [self.kind, self.name if self.kind in ("notice", "table") else "", self.text]
         return hashlib.sha256("\x00".join(words).encode()).hexdigest()[:32]
 
     @property
