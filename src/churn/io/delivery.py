@@ -61,7 +61,7 @@ def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list
             found.append(Message("mail", name, file, text))
         else:
             log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
-    notice = _notice(revision)
+    notice = notice(revision)
     return [*found, *(Message("notice", name, variable, notice) for variable in deliver.notify)]
 
 
@@ -71,7 +71,7 @@ def _addresses(deliver: DeliverSettings) -> dict[str, str]:
     return found | ({people.DIGEST: deliver.head} if deliver.head else {})
 
 
-def _notice(revision: Path) -> str:
+def notice(revision: Path) -> str:
     """That the list is out, and of how many; nobody's name leaves the house."""
     manifest = tables.read_json(revision / "manifest.json")
     as_of = date.fromisoformat(manifest["as_of"])

@@ -54,6 +54,11 @@ def delivered(place: Path, message: Message) -> None:
     (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
 
 
+def drop(place: Path, message: Message) -> None:
+    """Let `message` wait no more."""
+    (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
+
+
 def is_delivered(place: Path, message: Message) -> bool:
     return (_folder(place, "delivered") / message.fingerprint).exists()
 
