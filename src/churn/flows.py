@@ -3,12 +3,14 @@
 import dataclasses
 import logging
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from churn.errors import ConfigurationError, DeliveryError, HeldBackError
-from churn.io import bundle, delivery, progress, publish, sink, tables
+from churn.io import bundle, delivery, progress, publish, sink, standing, tables
 from churn.io.lock import held
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings, SinkSettings
@@ -41,19 +43,20 @@ def run(settings: Settings) -> None:
 
 
 def weekly(settings: Settings) -> None:
-    """New logs → champion → published list; with `from=` and `to=` one revision a week, in order."""
+    """New logs → champion → published list; with `from=` and `to=` one revision a week, in order.
+
+    A run that is held back, or fails, leaves every revision as it was and says so beside them.
+    """
     sink.require(settings.sink)
     delivery.require(settings.deliver)
     target, settings = settings.sink, _kept_local(settings)
     unsent: list[DeliveryError] = []
-    with held(settings.place, doing="weekly"):
+    with held(settings.place, doing="weekly"), _told(settings):
         _step("rollup", rollup, settings)
         for as_of in _weeks(settings) or [
             settings.as_of_or_last(Workspace(settings.place).usage_facts())
         ]:
-            dated = dataclasses.replace(settings, as_of=as_of.isoformat())
-            _list(dated)
-            publish.publish(dated, as_of)
+            _publish_week(dataclasses.replace(settings, as_of=as_of.isoformat()), as_of)
             if not settings.weekly.dry_run:
                 names = ["scores", "retention"]
                 unsent += sink.unsent(target, names, place=settings.place, as_of=as_of)
@@ -61,6 +64,25 @@ def weekly(settings: Settings) -> None:
             unsent += delivery.unsent(settings.deliver, place=settings.place)
     if unsent:
         raise unsent[0]
+
+
+def _publish_week(settings: Settings, as_of: date) -> None:
+    _list(settings)
+    _publish(settings, as_of, gates={})
+
+
+def _publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> None:
+    publish.publish(settings, as_of, gates=gates)
+    if not settings.weekly.dry_run:
+        last_day = Workspace(settings.place).usage_facts()["last_day"]
+        standing.fresh(settings.place / "published", last_day=date.fromisoformat(last_day))
+
+
+@contextmanager
+def _told(settings: Settings) -> Iterator[None]:
+    """A dry run tells nobody but who asked for it."""
+    with nullcontext() if settings.weekly.dry_run else standing.told(settings.place / "published"):
+        yield
 
 
 def replay(settings: Settings) -> None:
@@ -93,7 +115,7 @@ def replay(settings: Settings) -> None:
                 _step("train", train, dated)
                 bundle.point(place, "champion", bundle.load(place, "challenger").entry)
             _list(dated)
-            publish.publish(dated, as_of)
+            _publish(dated, as_of, gates={})
 
 
 def _kept_local(settings: Settings) -> Settings:

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from churn.errors import InputError
-from churn.io import bundle, earlier, page, people, tables
+from churn.io import bundle, earlier, people, tables
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.retention.policy import Policy
 from churn.settings import Settings
@@ -26,11 +26,12 @@ log = logging.getLogger("churn")
 TABLES = {"retention_list": "retention", "scores": "scores", "reasons": "reasons"}
 
 
-def publish(settings: Settings, as_of: date) -> Path:
+def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Path:
     """Publish what stands in the workspace for `as_of`; returns the folder of the revision.
 
     The same content makes no new revision. Files: the list in four formats, scores, reasons, the
     digest mail, the model card and a manifest with the sha256 and rows of each and of every input.
+    `gates` is what each of them found.
     """
     workspace = Workspace(settings.place)
     published = settings.place / "published"
@@ -39,13 +40,12 @@ def publish(settings: Settings, as_of: date) -> Path:
         folder = staged / "revision"
         folder.mkdir()
         _gather(workspace, folder, as_of)
-        manifest = _manifest(settings, workspace, folder, as_of)
+        manifest = _manifest(settings, workspace, folder, as_of) | {"gates": dict(gates)}
         tables.write_json(folder / "manifest.json", manifest)
         if settings.weekly.dry_run:
             _tell_difference(published, folder)
             return folder
         place = _settle(published / as_of.isoformat(), folder)
-    _tell(published, workspace)
     _point(published)
     log.info("published %s", place)
     return place
@@ -99,7 +99,6 @@ def _manifest(
         },
         "configuration": _configuration(settings),
         "model_version": bundle.described(workspace.place).version,
-        "gates": {},
         "counts": {
             "rows": usage["rows"],
             "active_customers": n_scored + n_not,
@@ -178,26 +177,6 @@ def _point(published: Path) -> None:
     """Make the greatest `as_of` with its last revision the current one."""
     newest = revisions(published)[-1]
     tables.write_bytes(published / "CURRENT", f"{newest}\n".encode())
-
-
-def _tell(published: Path, workspace: Workspace) -> None:
-    """The status for any monitor and the page that people bookmark; ages in days of the log."""
-    listed = revisions(published)
-    now = listed[-1]
-    as_of = now.split("/")[0]
-    last_day = date.fromisoformat(workspace.usage_facts()["last_day"])
-    status = {
-        "current": now,
-        "as_of": as_of,
-        "age_days": max(0, (last_day - date.fromisoformat(as_of)).days),
-        "exit_code": 0,
-        "deliveries": [],
-    }
-    tables.write_json(published / "status.json", status)
-    html = page.index_html(
-        current=now, as_of=date.fromisoformat(as_of), banner=None, revisions=list(reversed(listed))
-    )
-    tables.write_bytes(published / "index.html", html.encode())
 
 
 def _tell_difference(published: Path, folder: Path) -> None:

@@ -48,9 +48,11 @@ class ReplaySettings:
 
 @dataclass
 class WeeklySettings:
-    """`dry_run=true` prints the difference to the published list and publishes nothing."""
+    """`dry_run=true` prints the difference to the published list and publishes nothing. `accept`
+    names gates that a person has looked at and overrules, for this run."""
 
     dry_run: bool = False
+    accept: list[str] = field(default_factory=list)
 
 
 @dataclass
