@@ -15,6 +15,7 @@ from churn.io.lock import held
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings, SinkSettings
 from churn.stages import explain, features, promote, retain, rollup, score, simulate, train
+from churn.stages import forget as forget_stage
 from churn.timeline import as_of_dates, parse_date
 
 log = logging.getLogger("churn")
@@ -116,6 +117,19 @@ def replay(settings: Settings) -> None:
                 bundle.point(place, "champion", bundle.load(place, "challenger").entry)
             _list(dated)
             _publish(dated, as_of, gates={})
+
+
+def forget(settings: Settings) -> None:
+    """Erase a customer, or a person inside an account: whose account is then counted anew.
+
+    Waits for a run that works in the workspace. A person's events are added up in days of the
+    account, so those are rolled up again from the deliveries.
+    """
+    forget_stage.asked(settings)
+    with held(settings.place, doing="forget", waits=True):
+        _step("forget", forget_stage, settings)
+        if settings.user and tables.exists(settings.place / "daily"):
+            _step("rollup", rollup, settings)
 
 
 def _kept_local(settings: Settings) -> Settings:

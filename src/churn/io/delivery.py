@@ -61,8 +61,8 @@ def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list
             found.append(Message("mail", name, file, text))
         else:
             log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
-    notice = notice(revision)
-    return [*found, *(Message("notice", name, variable, notice) for variable in deliver.notify)]
+    text = notice(revision)
+    return [*found, *(Message("notice", name, variable, text) for variable in deliver.notify)]
 
 
 def _addresses(deliver: DeliverSettings) -> dict[str, str]:

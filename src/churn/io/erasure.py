@@ -48,8 +48,14 @@ class Account:
 
 def folder_of(place: Path, path: Path) -> str:
     """The first folder below the workspace, or the file that stands there itself."""
-    parts = path.relative_to(place).parts
-    return f"{parts[0]}/" if len(parts) > 1 else parts[0]
+    first = path.relative_to(place).parts[0]
+    return f"{first}/" if (place / first).is_dir() else first
+
+
+def is_published(place: Path, path: Path) -> bool:
+    """Whether a file belongs to a revision, which is changed as a whole (`erasure_lists`)."""
+    above = path.relative_to(place).parents
+    return any((place / folder / "manifest.json").exists() for folder in above)
 
 
 def leftovers(place: Path, account: Account) -> None:
@@ -60,8 +66,11 @@ def leftovers(place: Path, account: Account) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def in_tables(place: Path, person: Person, account: Account) -> None:
-    """Rewrite every table (a folder with a manifest of parts) without the person's rows."""
+def in_tables(
+    place: Path, person: Person, account: Account, *, more: Mapping[str, Sequence[str]]
+) -> None:
+    """Rewrite every table (a folder with a manifest of parts) without the person's rows, and without
+    the refused rows that `more` names."""
     for manifest in [path for path in search.files(place) if path.name == tables.MANIFEST]:
         folder = manifest.parent
         content = tables.read_json(manifest)
@@ -72,7 +81,7 @@ def in_tables(place: Path, person: Person, account: Account) -> None:
         with tables.staging(folder) as staged:
             for name, path in present.items():
                 target = staged / f"{name}.parquet"
-                n_gone = without(path, target, person) if path.exists() else 0
+                n_gone = without(path, target, person, more=more) if path.exists() else 0
                 if n_gone:
                     n_rows, changed[name] = n_rows + n_gone, target
             if changed:
@@ -83,7 +92,7 @@ def in_tables(place: Path, person: Person, account: Account) -> None:
 def in_loose_tables(place: Path, person: Person, account: Account) -> None:
     """Rewrite every Parquet file that belongs to no table: logs that landed here, copies, samples."""
     for path in [path for path in search.files(place) if path.suffix == ".parquet"]:
-        if (path.parent / tables.MANIFEST).exists() or (path.parent / "manifest.json").exists():
+        if (path.parent / tables.MANIFEST).exists() or is_published(place, path):
             continue
         n_gone = replaced(path, person)
         account.note(folder_of(place, path), rows=n_gone)
@@ -110,7 +119,8 @@ def without(
     """
     names = pq.read_schema(path).names
     lost = {name: [person.who] for name in names if name in person.columns}
-    lost |= {name: list(values) for name, values in (more or {}).items() if name in names}
+    if "reason" in names and "line" in names:  # refused rows say where they stood
+        lost |= {name: list(values) for name, values in (more or {}).items()}
     for name in {"value", "raw", "customer_name"} & {*names} if "line" in names else ():
         column = forgotten.as_text(pq.read_table(path, columns=[name])[name])
         said = [text for text in compute.unique(column).to_pylist() if text]
@@ -172,9 +182,7 @@ def in_texts(place: Path, person: Person, account: Account) -> None:
         known = path.suffix in search.TEXTS or path.suffix == ".csv"
         if path.name in (*search.OURS, *KEPT_AS_WRITTEN) or not known:
             continue
-        if path.relative_to(place).parts[0] in search.TRAINED or (
-            path.parent / "manifest.json"
-        ).exists():
+        if path.relative_to(place).parts[0] in search.TRAINED or is_published(place, path):
             continue
         text = path.read_bytes().decode(errors="surrogateescape")
         if person.is_in(text):

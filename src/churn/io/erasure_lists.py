@@ -23,9 +23,7 @@ from churn.io.outbox import Message
 MANIFEST = "manifest.json"
 
 
-def in_revisions(
-    place: Path, person: Person, account: Account, *, notices: Sequence[str]
-) -> None:
+def in_revisions(place: Path, person: Person, account: Account, *, notices: Sequence[str]) -> None:
     """Every published revision below `place`, each shelf from its oldest on. `notices` are the
     variables whose services were told of a list: they are not told of it again."""
     shelves = {path.parents[2] for path in search.files(place) if path.name == MANIFEST}
@@ -95,7 +93,9 @@ def _made_again(folder: Path, rows: pd.DataFrame, person: Person) -> int:
     source = folder / people.LISTING
     if not source.exists():
         is_listed = "customer_id" in person.columns and (rows["customer_id"] == person.who).any()
-        named = [path for path in there if is_listed or search.stands_in(path, person, place=folder)]
+        named = [
+            path for path in there if is_listed or search.stands_in(path, person, place=folder)
+        ]
         for path in named:
             path.unlink()
         return len(named)
@@ -104,6 +104,9 @@ def _made_again(folder: Path, rows: pd.DataFrame, person: Person) -> int:
         return 0
     before = {path: path.read_bytes() for path in there}
     people.write(listing_file.without(listing, person.who), folder)
+    for name in people.files(folder):  # another customer's words may name this one
+        if search.stands_in(folder / name, person, place=folder):
+            (folder / name).unlink()
     return sum(not path.exists() or path.read_bytes() != text for path, text in before.items())
 
 
@@ -125,14 +128,14 @@ def names_of(place: Path, who: str) -> set[str]:
     """What a customer is called in any list below `place`."""
     found: set[str] = set()
     for path in [path for path in search.files(place) if path.name == people.LISTING]:
-        listing = listing_file.read(path.read_bytes(), pd.DataFrame({"customer_id": [], "customer_name": []}))
+        listing = listing_file.read(
+            path.read_bytes(), pd.DataFrame({"customer_id": [], "customer_name": []})
+        )
         found |= listing_file.names_of(listing, who)
     return found
 
 
-def _delivered_already(
-    place: Path, old: Path, new: Path, *, notices: Sequence[str]
-) -> None:
+def _delivered_already(place: Path, old: Path, new: Path, *, notices: Sequence[str]) -> None:
     """What was delivered of the old revision counts as delivered of the new one: nobody is told of
     the same list twice because somebody was forgotten."""
     name = old.relative_to(old.parents[1]).as_posix()

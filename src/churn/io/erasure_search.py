@@ -162,7 +162,9 @@ def _workbook(path: Path) -> Iterator[str]:
 def _database(path: Path) -> Iterator[str]:
     """Every text in a SQLite database."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall()
         for (table,) in tables:
             for row in connection.execute(f'SELECT * FROM "{table}"'):
                 yield from (cell for cell in row if isinstance(cell, str))
@@ -219,6 +221,8 @@ def _has_row(path: Path, person: Person) -> bool:
         )
     if path.name == "listing.json":
         told = json.loads(path.read_bytes().decode(errors="surrogatepass"))
-        asides = [one["customer_id"] for name in ("leaving", "unjudged", "gone") for one in told[name]]
+        asides = [
+            one["customer_id"] for name in ("leaving", "unjudged", "gone") for one in told[name]
+        ]
         return person.kind == "customer" and person.who in {*told["details"], *asides}
     return False

@@ -102,7 +102,9 @@ def remember(place: Path, kind: str, who: str, *, is_erased: bool) -> Forgotten:
     return found
 
 
-def without(path: Path, target: Path, *, gone: Forgotten, columns: Mapping[str, Iterable[str]]) -> int:
+def without(
+    path: Path, target: Path, *, gone: Forgotten, columns: Mapping[str, Iterable[str]]
+) -> int:
     """Write the rows of Parquet file `path` that are about nobody forgotten to `target`; how many
     are not. `columns` names those with ids by kind. Nothing is written where there are none."""
     schema = pq.read_schema(path)

@@ -172,9 +172,7 @@ class Index:
         """Remember this intake; files that it does not need any more are deleted."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._hashes is not None:
-            content = io.BytesIO()
-            np.save(content, self._hashes)
-            tables.write_bytes(self._folder / "customers.npy", content.getvalue())
+            keep_hashes(self._folder / "customers.npy", self._hashes)
         remembered = {
             "reading": self.reading,
             "pattern": self._pattern,
@@ -208,6 +206,14 @@ def _read(path: Path) -> dict[str, Any]:
             next_step="delete it: every delivery is then read again",
         ) from error
     return found
+
+
+def keep_hashes(path: Path, hashes: np.ndarray) -> str:
+    """Write hashes of customers, and return their digest."""
+    content = io.BytesIO()
+    np.save(content, hashes)
+    tables.write_bytes(path, content.getvalue())
+    return _digest(hashes)
 
 
 def _digest(hashes: np.ndarray) -> str:

@@ -83,6 +83,7 @@ class Settings:
     from_date: str | None = None
     to_date: str | None = None
     customer: str | None = None
+    user: str | None = None
     seed: int = 7
     debug: bool = False
     params: str | None = None
