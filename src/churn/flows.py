@@ -126,6 +126,7 @@ def forget(settings: Settings) -> None:
     account, so those are rolled up again from the deliveries.
     """
     forget_stage.asked(settings)
+    forget_stage.require_workspace(settings.place)
     with held(settings.place, doing="forget", waits=True):
         _step("forget", forget_stage, settings)
         if settings.user and tables.exists(settings.place / "daily"):

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,11 +66,9 @@ def leftovers(place: Path, account: Account) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def in_tables(
-    place: Path, person: Person, account: Account, *, more: Mapping[str, Sequence[str]]
-) -> None:
+def in_tables(place: Path, person: Person, account: Account, *, judged: Collection[str]) -> None:
     """Rewrite every table (a folder with a manifest of parts) without the person's rows, and without
-    the refused rows that `more` names."""
+    refused rows of files that are not among those `judged` (see `erasure_intake.judged`)."""
     for manifest in [path for path in search.files(place) if path.name == tables.MANIFEST]:
         folder = manifest.parent
         content = tables.read_json(manifest)
@@ -81,7 +79,7 @@ def in_tables(
         with tables.staging(folder) as staged:
             for name, path in present.items():
                 target = staged / f"{name}.parquet"
-                n_gone = without(path, target, person, more=more) if path.exists() else 0
+                n_gone = without(path, target, person, judged=judged) if path.exists() else 0
                 if n_gone:
                     n_rows, changed[name] = n_rows + n_gone, target
             if changed:
@@ -110,17 +108,18 @@ def replaced(path: Path, person: Person) -> int:
 
 
 def without(
-    path: Path, target: Path, person: Person, *, more: Mapping[str, Sequence[str]] | None = None
+    path: Path, target: Path, person: Person, *, judged: Collection[str] | None = None
 ) -> int:
     """Write a Parquet file without the person's rows to `target`, if it has any; how many.
 
-    A row is the person's by its id, or (what was refused) by what its `value` or `raw` line says;
-    `more` are further values, by column, whose rows go.
+    A row is the person's by its id, or (what was refused) by what its `value` or `raw` line says, or
+    where it stood in a file that is to be `judged` again.
     """
     names = pq.read_schema(path).names
     lost = {name: [person.who] for name in names if name in person.columns}
-    if "reason" in names and "line" in names:  # refused rows say where they stood
-        lost |= {name: list(values) for name, values in (more or {}).items()}
+    if judged is not None and {"file", "line", "reason"} <= {*names}:
+        files = compute.unique(pq.read_table(path, columns=["file"])["file"]).to_pylist()
+        lost["file"] = [file for file in files if file not in judged]
     for name in {"value", "raw", "customer_name"} & {*names} if "line" in names else ():
         column = forgotten.as_text(pq.read_table(path, columns=[name])[name])
         said = [text for text in compute.unique(column).to_pylist() if text]

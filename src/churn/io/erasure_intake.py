@@ -87,12 +87,12 @@ def erase(place: Path, person: Person, told: Deliveries, account: Account, *, di
             account.note("deliveries/", documents=1)
 
 
-def refused(place: Path) -> dict[str, list[str]]:
-    """The paths whose refused rows go with the person's, since the next roll-up judges and lists
-    them again: those that the index does not know any more."""
+def judged(place: Path) -> set[str]:
+    """The paths whose rows need not be judged again. The refused rows of all others go with the
+    person's: the next roll-up lists them anew."""
     content = _index(place / "deliveries")
     known = content.get("entries", {})
-    return {"file": sorted(p for p, sha in content.get("paths", {}).items() if sha not in known)}
+    return {path for path, sha256 in content.get("paths", {}).items() if sha256 in known}
 
 
 def _converted(path: Path, person: Person) -> int:

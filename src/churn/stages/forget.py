@@ -67,6 +67,17 @@ def asked(settings: Settings) -> tuple[str, str]:
     return chosen[0]
 
 
+def require_workspace(place: Path) -> None:
+    """Raise `ConfigurationError` where there is no workspace: a mistyped one must not look clean."""
+    if not place.is_dir():
+        raise ConfigurationError(
+            "there is no such workspace",
+            got=str(place),
+            expected="the folder that the other commands write to",
+            next_step="correct workspace=",
+        )
+
+
 def _person(settings: Settings, kind: str, who: str) -> Person:
     """Whom to look for, with every name that is theirs alone."""
     columns = frozenset(landing.id_columns(settings.source)[kind])
@@ -94,7 +105,7 @@ def _erased(settings: Settings, person: Person, told: Deliveries, *, digest: str
     erasure_lists.in_outbox(place, person, account)
     erasure_lists.in_lists(place, person, account)
     erasure_intake.erase(place, person, told, account, digest=digest)
-    erasure.in_tables(place, person, account, more=erasure_intake.refused(place))
+    erasure.in_tables(place, person, account, judged=erasure_intake.judged(place))
     erasure.in_loose_tables(place, person, account)
     erasure.in_databases(place, person, account)
     erasure.in_texts(place, person, account)
