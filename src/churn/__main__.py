@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from churn import commands
 from churn.conf_tree import CONF
 from churn.errors import ChurnError, ConfigurationError, nearest
+from churn.unseen import Formatter
 
 if TYPE_CHECKING:
     from churn.overrides import Words
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with the contract's exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debugged = any(word in DEBUG for word in words)
+    _keep_to_the_group()
     _log_plainly(logging.StreamHandler())
     try:
         _run(words)
@@ -168,9 +170,14 @@ def _timed(command: str, stage: Callable[["Settings"], None]) -> Callable[["Sett
     return run
 
 
+def _keep_to_the_group() -> None:
+    """Files 0640, folders 0750, whatever writes them: logs name customers. A stricter mask stays."""
+    os.umask(os.umask(0o777) | 0o027)
+
+
 def _log_plainly(handler: logging.Handler) -> None:
     """Log lines of time-free text on the error stream; results and messages only."""
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(Formatter())
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
