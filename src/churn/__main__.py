@@ -80,13 +80,15 @@ def _run(words: list[str]) -> None:
 def _configured(command: str, rest: list[str]) -> None:
     """Run the command with the settings that its words and `conf/`, or a file, amount to."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from churn import overrides
+    from churn import data_only, overrides
     from churn.io.progress import LogHandler
     from churn.refusals import in_our_words
     from churn.settings import from_params
 
     _log_plainly(LogHandler())
+    data_only.require_words(rest)
     words = overrides.read(rest)
+    data_only.require_files(overrides.config_dirs(words.flags))
     with in_our_words(words.overrides):
         if words.params is not None:
             settings = from_params(_existing(words.params))

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from churn.conf_tree import CONF
+from churn.data_only import require_content
 from churn.errors import ConfigurationError, InputError
 from churn.features.candidates import Candidates
 from churn.features.labels import Definition
@@ -258,6 +259,7 @@ def from_params(path: Path) -> Settings:
             expected="keys and values, as `churn config` writes them",
             next_step="run `churn config` again",
         )
+    require_content(content, where=str(path))
     said = content.get("config", {}).get("overrides", [])
     return to_settings(OmegaConf.create({**content, "config": {"overrides": said}}))
 
