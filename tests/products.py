@@ -39,8 +39,8 @@ def said_in(path: Path) -> Iterator[str]:
     yield content.decode(errors="replace")
     yield html.unescape(content.decode(errors="replace"))
     if content[:4] == b"PAR1":
-        for name, values in pq.read_table(path).to_pydict().items():
-            yield from (f"{name} {value}" for value in values)
+        for column in pq.read_table(path).columns:
+            yield "\n".join(map(str, column.unique().to_pylist()))
     if content[:2] == b"PK":
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             yield from (html.unescape(book.read(name).decode()) for name in book.namelist())

@@ -104,8 +104,6 @@ def test_the_next_run_works_and_nobody_comes_back(product, tmp_path):
     joined = set(after["customer_id"]) - set(before["customer_id"])
     assert [one for one in after["customer_id"] if one not in joined] == stayed
     assert len(joined) <= 1
-    churn(place, "weekly", "as_of=2025-10-27", expected=6)
-    assert publish.revisions(place / "published")[-1] == "2025-10-27/r2"
 
 
 STEPS = [
@@ -135,6 +133,7 @@ def _killed(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_forgetting_a_person_counts_their_account_anew(product, tmp_path):
     place, customer, _ = copied(product, tmp_path)
     n_events = _n_events(place, customer)
@@ -357,3 +356,24 @@ def test_folders_change_places(tmp_path):
     erasure_lists.exchange.folders(tmp_path / "new", tmp_path / "old")
     assert [(tmp_path / name / "which").read_text() for name in ("new", "old")] == ["old", "new"]
     assert sorted(os.listdir(tmp_path)) == ["new", "old"]
+
+
+@pytest.mark.slow
+def test_everything_that_the_product_can_write_is_reached(product, tmp_path):
+    """The same after every other command that keeps something of customers."""
+    place, customer, name = copied(product, tmp_path)
+    churn(place, "backtest", "backtest.origins=1", "name=kept")
+    churn(place, "define")
+    churn(place, "tune", "tune.trials=1", "backtest.origins=1")
+    churn(place, "replay", "from=2025-10-20", "to=2025-10-27")
+    churn(place, "explain", f"customer={customer}")
+    churn(place, "retain", "as_of=2025-10-27", f"retain.do_not_contact=[{customer}]")
+    churn(place, "train", f"retain.do_not_contact=[{customer}]", f"retain.always=[{customer}]")
+    churn(place, "weekly", "as_of=2025-10-27", expected=6)
+    before = named(place, customer, name)
+    assert {path.split("/")[0] for path in before} >= {"backtest", "replay", "runs", "cards"}
+    churn(place, "forget", f"customer={customer}")
+    assert named(place, customer, name, MESSAGE, PERSON, NOTE) == set()
+    churn(place, "weekly", "as_of=2025-11-03", expected=6)
+    churn(place, "backtest", "backtest.origins=1")
+    assert named(place, customer, name, MESSAGE, PERSON, NOTE) == set()
