@@ -1,13 +1,19 @@
 """The flows on a small demo: what is published, replayed, refused and never read."""
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+import mailserver
 import openpyxl
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -223,6 +229,56 @@ def test_a_list_for_a_week_that_the_log_has_not_reached_exits_7(place):
     before = publish.revisions(place / "published")
     assert "has not reached" in churn(place, "weekly", "as_of=2026-01-05", expected=7)
     assert publish.revisions(place / "published") == before
+
+
+def _losing(place: Path, *, days: int, share: float) -> None:
+    """Take away `share` of the customers' rows from the last days of the log."""
+    for path in sorted((place / "demo" / "events").glob("*.parquet")):
+        rows = pq.read_table(path)
+        last = pc.max(rows["ts"]).as_py()
+        recent = pc.greater(rows["ts"], last - timedelta(days=days))
+        lost = pa.array(
+            [int(hashlib.sha256(one.encode()).hexdigest(), 16) % 100 < 100 * share
+             for one in rows["customer_id"].to_pylist()]
+        )  # fmt: skip
+        if path == max((place / "demo" / "events").glob("*.parquet")):
+            pq.write_table(rows.filter(pc.invert(pc.and_(recent, lost))), path)
+
+
+def test_a_week_that_is_not_plausible_is_held_back_told_and_overruled(place, tmp_path):
+    place = shutil.copytree(place, tmp_path / "ws")
+    published = place / "published"
+    churn(place, "weekly", "as_of=2025-10-20")
+    kept = publish.verify(publish.current(published))
+    assert {one["outcome"] for one in kept["gates"].values()} <= {"passed", "unknown"}
+    _losing(place, days=9, share=0.8)
+    with mailserver.started(tmp_path) as box:
+        mail = [f"deliver.port={box.port}", *(word for word in NO_SERVER if "port" not in word)]
+        said = churn(place, "weekly", *mail, expected=4)
+    assert "gate volume holds the list of 2025-11-09 back (and " in said
+    assert "expected: 0.5 to 1.8" in said
+    assert publish.verify(publish.current(published)) == kept
+    assert publish.revisions(published) == ["2025-10-20/r1"]
+    told = json.loads((published / "status.json").read_text())
+    assert (told["exit_code"], told["is_stale"], told["as_of"]) == (4, True, "2025-10-20")
+    assert float(told["refused"]["got"]) < 0.5
+    page = (published / "index.html").read_text()
+    assert "STALE, data as of 20 Oct 2025" in page
+    assert "weekly.accept=[volume,customers" in page
+    [(to, stale)] = box.mails
+    assert (to, "gate volume" in stale["Subject"]) == ("head@example.com", True)
+    assert "still that of 20 Oct 2025" in stale.get_content()
+    report = (place / "quality" / "2025-11-09.html").read_text()
+    assert "Held back by volume" in report
+    gates = told["refused"]["next_step"].partition("weekly.accept=[")[2].partition("]")[0]
+    churn(place, "weekly", f"weekly.accept=[{gates}]")
+    recorded = publish.verify(publish.current(published))["gates"]
+    accepted = {name for name, one in recorded.items() if one["is_accepted"]}
+    assert {"volume", "customers"} <= accepted <= set(gates.split(","))
+    told = json.loads((published / "status.json").read_text())
+    assert (told["exit_code"], told["is_stale"], told["refused"]) == (0, False, None)
+    assert "STALE" not in (published / "index.html").read_text()
+    assert "did you mean volume" in churn(place, "weekly", "weekly.accept=[volum]", expected=2)
 
 
 def test_from_without_to_exits_2(place):

@@ -153,13 +153,15 @@ def _moved(place: Path, message: Message, text: str) -> None:
 
 
 def in_outbox(place: Path, person: Person, account: Account) -> None:
-    """What waits to be sent says what its revision says now; what is no longer there waits no more."""
+    """What waits to be sent says what its revision says now; what is no longer there, or names the
+    person in another way, waits no more."""
     for message in outbox.waiting(place) if (place / "outbox").exists() else []:
         path = place / "published" / message.revision / message.name
         text = path.read_bytes().decode("ascii") if path.is_file() else ""
-        if message.kind != "mail" or text == message.text:
-            continue
-        if text:
+        is_of_a_list = message.name in people.FILES or message.name.startswith(people.DIGESTS)
+        is_changed = message.kind == "mail" and is_of_a_list and text != message.text
+        if is_changed and text:
             outbox.add(place, replace(message, text=text))
-        outbox.drop(place, message)
-        account.note("outbox/", documents=1)
+        if is_changed or (not is_of_a_list and search.is_told_in(message.text, person)):
+            outbox.give_up(place, message)
+            account.note("outbox/", documents=1)

@@ -190,6 +190,11 @@ def _texts(path: Path) -> Iterator[str]:
                 yield from _mail(said)
 
 
+def is_told_in(text: str, person: Person) -> bool:
+    """Whether a mail, or a notice, names the person."""
+    return person.is_in(text) or any(person.is_in(part) for part in _mail(text))
+
+
 def _mail(text: str) -> Iterator[str]:
     mail = email.message_from_string(text, policy=email.policy.SMTP)
     yield str(mail["Subject"])

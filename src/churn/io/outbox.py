@@ -54,7 +54,18 @@ def delivered(place: Path, message: Message) -> None:
     (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
 
 
-def drop(place: Path, message: Message) -> None:
+def waits(place: Path, message: Message) -> bool:
+    return (_folder(place, "waiting") / f"{message.fingerprint}.json").exists()
+
+
+def drop(place: Path, name: str) -> None:
+    """Give up what waits under `name`: it is no longer true."""
+    for message in waiting(place):
+        if message.name == name:
+            give_up(place, message)
+
+
+def give_up(place: Path, message: Message) -> None:
     """Let `message` wait no more."""
     (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ from churn.io import export, listing_file, mail, page, tables, workbook
 from churn.io.handout import Listing
 
 DIGEST = "digest.eml"
-LISTING = "listing.json"
+STALE, LISTING = "stale.eml", "listing.json"
 FILES = ("retention_list.csv", "retention_list.xlsx", "retention_list.html", DIGEST, LISTING)
 DIGESTS = "digests"
 """The folder of the owners' digests; `DIGEST` is the one of the whole list."""

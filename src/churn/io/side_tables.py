@@ -16,7 +16,7 @@ from churn.io.engine import Engine, Resources, opened
 from churn.io.forgotten import Forgotten
 from churn.io.listing import Delivery
 from churn.settings import SourceSettings
-from churn.usage import quality
+from churn.usage import advice
 from churn.usage.columns import Column, identifier, moment, parsed_query
 
 SIDES = ("customers", "subscriptions", "contacts", "dates")
@@ -175,7 +175,7 @@ def _refuse_broken(path: str, broken: Sequence[formats.Broken]) -> None:
         first = min(broken, key=lambda b: b.line)
         raise InputError(
             f"{path} line {first.line}: {first.reason}",
-            got=quality.shown(first.text),
+            got=advice.shown(first.text),
             expected="a line like the others",
             next_step="correct the line, or export the table again",
         )
@@ -269,11 +269,11 @@ def _refuse_bad_values(
         is_time = SOURCES[name].columns[ours] in ("DATE", "TIMESTAMP")
         raise InputError(
             f"{path} line {first[LINE][0].as_py()} column {theirs!r} cannot be {ours}",
-            got=quality.shown(value),
+            got=advice.shown(value),
             expected=f"{SOURCES[name].columns[ours].lower()}"
             + (f" as {setting} says" if is_time else "")
             + ("" if ours == "customer_id" else ", or nothing"),
-            next_step=quality.likely_cause(ours, value, setting if is_time else "")
+            next_step=advice.likely_cause(ours, value, setting if is_time else "")
             if value
             else f"fill {theirs} in, or leave the row out",
         )
