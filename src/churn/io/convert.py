@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet as pq
 from sqlglot import exp
 
 from churn.contracts import EVENTS, REQUIRED, SOURCES
 from churn.errors import InputError, nearest
-from churn.io import formats, tables, weblogs
+from churn.io import forgotten, formats, tables, weblogs
 from churn.io.engine import Engine
+from churn.io.forgotten import Forgotten
 from churn.io.formats import Block, Broken
 from churn.settings import SourceSettings
 from churn.usage import events
@@ -45,12 +47,14 @@ def readable(
     source: SourceSettings,
     engine: Engine,
     is_read_elsewhere: bool = False,
+    gone: Forgotten | None = None,
 ) -> Readable:
     """The file at `local` (called `path` by the source) as something that can be scanned.
 
     Text is converted to `target` by `engine` unless that is there already; so is Parquet that holds
     times or numbers to be parsed if another engine `is_read_elsewhere`. Raises `InputError` for a
-    fault of the whole file: damaged, a required column missing, ids that are numbers.
+    fault of the whole file: damaged, a required column missing, ids that are numbers. What is
+    converted has no row of who is `gone`; they count as skipped.
     """
     declared = formats.format_of(path, declared=source.format)
     if declared == "parquet":
@@ -61,6 +65,7 @@ def readable(
     if not _is_whole(target, facts_at):
         with tables.staging(target.parent) as place:
             made = _converted(path, local, declared, place=place, source=source, engine=engine)
+            made = _without(made, gone) if gone else made
             tables.write_json(facts_at, made.facts)
             tables.sync(made.typed)
             os.replace(made.typed, target)
@@ -284,6 +289,27 @@ def _typed(
         "sha256": tables.sha256(typed),
     }
     return _Made(typed, facts)
+
+
+def _without(made: _Made, gone: Forgotten) -> _Made:
+    """The same without the rows, and the broken lines, that name somebody who was forgotten."""
+    lost = {
+        "customer_id": gone.among("customer", _values(made.typed, "customer_id")),
+        "user_id": gone.among("user", _values(made.typed, "user_id")),
+        "raw": [text for text in _values(made.typed, "raw") if text and gone.is_told_in(text)],
+    }
+    if not any(lost.values()):
+        return made
+    kept = made.typed.with_name("kept.parquet")
+    n_gone = forgotten.rewritten(made.typed, kept, lost=lost)
+    skipped = int(str(made.facts["n_skipped"])) + n_gone
+    return _Made(kept, made.facts | {"n_skipped": skipped, "sha256": tables.sha256(kept)})
+
+
+def _values(path: Path, name: str) -> list[str | None]:
+    """The values of a column, each once."""
+    found: list[str | None] = compute.unique(pq.read_table(path, columns=[name])[name]).to_pylist()
+    return found
 
 
 def _write_blocks(blocks: Iterator[Block], target: Path, *, path: str) -> tuple[list[str], int]:

@@ -86,8 +86,8 @@ def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list
             log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
     if deliver.copy_to:
         found.append(copies.message(deliver, place=published.parent, revision=name))
-    notice = _notice(revision)
-    return [*found, *(Message("notice", name, variable, notice) for variable in deliver.notify)]
+    text = notice(revision)
+    return [*found, *(Message("notice", name, variable, text) for variable in deliver.notify)]
 
 
 def _addresses(deliver: DeliverSettings) -> dict[str, str]:
@@ -97,7 +97,7 @@ def _addresses(deliver: DeliverSettings) -> dict[str, str]:
     return found | head
 
 
-def _notice(revision: Path) -> str:
+def notice(revision: Path) -> str:
     """That the list is out, and of how many; nobody's name leaves the house."""
     manifest = tables.read_json(revision / "manifest.json")
     as_of = date.fromisoformat(manifest["as_of"])

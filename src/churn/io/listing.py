@@ -69,15 +69,16 @@ def listed(pattern: str, *, key: str, cache: Path) -> list[Delivery]:
 
     Raises `InputError` when nothing matches, or what matches is a simulation's truth.
     """
-    local = _remote(pattern, cache=cache) if "://" in pattern else _local(pattern)
-    if not local:
+    found = _remote(pattern, cache=cache) if "://" in pattern else local(pattern)
+    if not found:
         raise _nothing(pattern, key=key)
-    for path in local.values():
+    for path in found.values():
         _refuse_truth(path)
-    return [Delivery(path, tables.sha256(local[path]), local[path]) for path in sorted(local)]
+    return [Delivery(path, tables.sha256(found[path]), found[path]) for path in sorted(found)]
 
 
-def _local(pattern: str) -> dict[str, Path]:
+def local(pattern: str) -> dict[str, Path]:
+    """The files of this machine that a glob matches."""
     return {path: Path(path) for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)}
 
 
@@ -96,7 +97,7 @@ def _remote(url: str, *, cache: Path) -> dict[str, Path]:
             next_step="install the driver (s3fs, gcsfs, adlfs …), or use a local path",
         ) from error
     if isinstance(system, LocalFileSystem):
-        return _local(inside)
+        return local(inside)
     try:
         return {name: _copied(system, name, cache=cache) for name in _names(system, inside)}
     except OSError as error:

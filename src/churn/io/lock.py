@@ -1,6 +1,7 @@
 """One run per workspace at a time, and who is still alive: a lock dies with its process."""
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,22 +9,29 @@ from pathlib import Path
 
 from churn.errors import LockedError
 
+log = logging.getLogger("churn")
+
 
 @contextmanager
-def held(place: Path, *, doing: str) -> Iterator[None]:
-    """Hold the lock of workspace `place`; raises `LockedError` naming the process that has it."""
+def held(place: Path, *, doing: str, waits: bool = False) -> Iterator[None]:
+    """Hold the lock of workspace `place`; raises `LockedError` naming the process that has it, unless
+    it `waits` for that one to end."""
     place.mkdir(parents=True, exist_ok=True)
     with (place / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise LockedError(
-                f"another run works in {place}",
-                got=f"the lock of {file.read().strip() or 'a process that has just started'}",
-                expected="one run per workspace at a time",
-                next_step="wait for it to end, or use another workspace=",
-            ) from error
+            holder = file.read().strip() or "a process that has just started"
+            if not waits:
+                raise LockedError(
+                    f"another run works in {place}",
+                    got=f"the lock of {holder}",
+                    expected="one run per workspace at a time",
+                    next_step="wait for it to end, or use another workspace=",
+                ) from error
+            log.info("waits for %s to end", holder)
+            fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
         file.write(f"`churn {doing}`, process {os.getpid()}")
         file.flush()

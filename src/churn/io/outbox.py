@@ -63,7 +63,12 @@ def drop(place: Path, name: str) -> None:
     """Give up what waits under `name`: it is no longer true."""
     for message in waiting(place):
         if message.name == name:
-            (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
+            give_up(place, message)
+
+
+def give_up(place: Path, message: Message) -> None:
+    """Let `message` wait no more."""
+    (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
 
 
 def is_delivered(place: Path, message: Message) -> bool:

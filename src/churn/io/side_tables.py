@@ -11,8 +11,9 @@ from sqlglot import exp
 
 from churn.contracts import SOURCES
 from churn.errors import InputError
-from churn.io import convert, formats, listing
+from churn.io import convert, forgotten, formats, listing
 from churn.io.engine import Engine, Resources, opened
+from churn.io.forgotten import Forgotten
 from churn.io.listing import Delivery
 from churn.settings import SourceSettings
 from churn.usage import advice
@@ -32,9 +33,10 @@ def read_all(source: SourceSettings, *, workspace: Path, cache: Path) -> dict[st
     customer listed twice without `valid_from`.
     """
     patterns = listing.patterns(source, workspace=workspace)
+    gone = forgotten.read(workspace)
     with opened(Resources()) as engine:
         return {
-            name: _read(name, patterns[name], source=source, cache=cache, engine=engine)
+            name: _read(name, patterns[name], source=source, cache=cache, engine=engine, gone=gone)
             for name in SIDES
             if name in patterns
         }
@@ -46,13 +48,15 @@ def known_customers(source: SourceSettings, *, workspace: Path, cache: Path) -> 
     if pattern is None or source.unknown_customers == "keep":
         return None
     with opened(Resources()) as engine:
-        table = _read("customers", pattern, source=source, cache=cache, engine=engine)
+        gone = forgotten.read(workspace)
+        table = _read("customers", pattern, source=source, cache=cache, engine=engine, gone=gone)
     return pa.table({"customer_id": compute.unique(table["customer_id"])})
 
 
 def _read(
-    name: str, pattern: str, *, source: SourceSettings, cache: Path, engine: Engine
+    name: str, pattern: str, *, source: SourceSettings, cache: Path, engine: Engine, gone: Forgotten
 ) -> pa.Table:
+    """The table without who was forgotten; no copy of a remote file that names them is kept."""
     found = listing.listed(pattern, key=f"source.{name}", cache=cache)
     contents = {delivery.sha256: delivery for delivery in reversed(found)}
     tables = [
@@ -60,6 +64,13 @@ def _read(
         for delivery in sorted(contents.values(), key=lambda delivery: delivery.path)
     ]
     table = pa.concat_tables(tables, promote_options="permissive")
+    if gone and "customer_id" in table.column_names:
+        ids = gone.among("customer", compute.unique(table["customer_id"]).to_pylist())
+        if ids:
+            lost = compute.is_in(table["customer_id"], value_set=pa.array(ids, pa.string()))
+            table = table.filter(compute.invert(lost))
+            for copy in [one.local for one in found if cache in one.local.parents]:
+                copy.unlink(missing_ok=True)
     if name == "customers":
         _refuse_twins(table, path=found[0].path)
     return table

@@ -77,6 +77,7 @@ def run(settings: Settings) -> None:
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
         tables.write(workspace.folder(name), {name: table})
+    intake.drop_copies()
     _report(intake, touched, facts)
 
 

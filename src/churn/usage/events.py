@@ -81,10 +81,13 @@ class Reading:
 @dataclass(frozen=True)
 class Rules:
     """Which rows do not count: `exclude` maps a column to globs of values; `knows_customers` says
-    that a table `known_customers` (customer_id) is bound and customers outside it are refused."""
+    that a table `known_customers` (customer_id) is bound and customers outside it are refused;
+    `forgets` that tables `forgotten_customers` (customer_id) and `forgotten_users` (user_id) are
+    bound, whose rows are excluded whatever else is wrong with them."""
 
     exclude: Mapping[str, Sequence[str]] = field(default_factory=dict)
     knows_customers: bool = False
+    forgets: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,10 +204,15 @@ def _as_number(reading: Reading, name: str) -> str:
 def judged(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
     """`parsed`, with `fault`: 0 for a good row, else the code of the first rule it breaks."""
     known = "LEFT JOIN known_customers AS k ON k.customer_id = p.customer_id"
+    gone = (
+        "LEFT JOIN forgotten_customers AS fc ON fc.customer_id = p.customer_id "
+        "LEFT JOIN forgotten_users AS fu ON fu.user_id = p.user_id"
+    )
     return parsed_query(f"""
         SELECT p.*, CASE {_whens(reading, rules)} ELSE 0 END AS fault
         FROM ({sql(parsed(reading, raw=raw))}) AS p
         {known if rules.knows_customers else ""}
+        {gone if rules.forgets else ""}
     """)
 
 
@@ -235,6 +243,8 @@ def _whens(reading: Reading, rules: Rules) -> str:
         tests.append((EXCLUDED, " OR ".join(excluded)))
     if rules.knows_customers:
         tests.append((UNKNOWN_CUSTOMER, "k.customer_id IS NULL"))
+    if rules.forgets:
+        tests.insert(0, (EXCLUDED, "NOT fc.customer_id IS NULL OR NOT fu.user_id IS NULL"))
     return " ".join(f"WHEN {test} THEN {code}" for code, test in tests)
 
 
@@ -347,6 +357,14 @@ def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") ->
         ) AS numbered
         WHERE place <= {limit} ORDER BY file_no, line
     """)
+
+
+def named(reading: Reading, *, raw: str = "raw") -> exp.Expr:
+    """Every pair of customer_id and user_id of `raw`, each once."""
+    return parsed_query(
+        f"SELECT DISTINCT {_as_text(reading, 'customer_id')} AS customer_id, "
+        f"{optional(reading, 'user_id')} AS user_id FROM {raw}"
+    )
 
 
 def known_hashes() -> exp.Expr:
