@@ -61,7 +61,7 @@ def readable(
     if not _is_whole(target, facts_at):
         with tables.staging(target.parent) as place:
             made = _converted(path, local, declared, place=place, source=source, engine=engine)
-            tables.write_json(facts_at, made.facts)
+            tables.write_sealed(facts_at, made.facts)
             tables.sync(made.typed)
             os.replace(made.typed, target)
     facts = tables.read_json(facts_at)
@@ -110,7 +110,10 @@ def _is_whole(target: Path, facts_at: Path) -> bool:
     """Whether a converted file is there, is the one that was written, and holds what is read now."""
     if not (target.exists() and facts_at.exists()):
         return False
-    facts = tables.read_json(facts_at)
+    try:
+        facts = tables.read_json(facts_at)
+    except InputError:
+        return False
     is_current = facts.get("typed") == list(events.TYPED)
     return is_current and bool(facts["sha256"] == tables.sha256(target))
 

@@ -73,7 +73,7 @@ def status_of(published: Path) -> dict[str, Any]:
     nothing: dict[str, Any] = {"current": None, "as_of": None, "age_days": None, "deliveries": []}
     try:
         found = tables.read_json(published / STATUS)
-    except (OSError, ValueError):
+    except (OSError, ChurnError):
         return nothing
     return nothing | found if isinstance(found, dict) else nothing
 
