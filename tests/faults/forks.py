@@ -8,8 +8,8 @@ import importlib
 import json
 import os
 import resource
-import signal
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -59,7 +59,7 @@ def _run(asked: dict[str, Any]) -> int:
     for name, value in asked["limits"].items():
         resource.setrlimit(getattr(resource, name), (value, value))
     if asked["only_publish"]:
-        _leave_stages_out()
+        _leave_stages_out(asked["go"])
     try:
         command(asked["words"])
     except SystemExit as end:
@@ -67,12 +67,13 @@ def _run(asked: dict[str, Any]) -> int:
     return 0
 
 
-def _leave_stages_out() -> None:
-    """Weekly with its stages done before, which waits for somebody to watch it before it goes on."""
+def _leave_stages_out(go: str) -> None:
+    """Weekly with its stages done before; it waits for file `go`, so that somebody can watch it."""
     from churn import flows
 
     flows._step = lambda *_: None
-    os.kill(os.getpid(), signal.SIGSTOP)
+    while not os.path.exists(go):
+        time.sleep(0.002)
 
 
 if __name__ == "__main__":

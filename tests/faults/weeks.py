@@ -56,6 +56,10 @@ class Running:
     forks: "Forks"
     is_over: bool = False
 
+    def go(self) -> None:
+        """Let a process that waits to be watched begin."""
+        Path(f"{self.said}.go").touch()
+
     def kill(self) -> None:
         os.kill(self.pid, 9)
 
@@ -95,6 +99,7 @@ class Forks:
         said = self._scratch / f"said-{self._count}"
         start = {"words": words, "said": str(said), "env": env or {}, "limits": limits or {}}
         start |= {"only_publish": only_publish, "folder": str(folder or self._scratch)}
+        start |= {"go": f"{said}.go"}
         pid = self.ask({"start": start})["pid"]
         return Running(pid, said, self)
 
