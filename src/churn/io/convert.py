@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from churn.contracts import EVENTS, REQUIRED, SOURCES
 from churn.errors import InputError, nearest
-from churn.io import formats, tables, weblogs
+from churn.io import formats, steady, tables, weblogs
 from churn.io.engine import Engine
 from churn.io.formats import Block, Broken
 from churn.settings import SourceSettings
@@ -41,12 +41,13 @@ def readable(
     path: str,
     local: Path,
     *,
+    sha256: str,
     target: Path,
     source: SourceSettings,
     engine: Engine,
     is_read_elsewhere: bool = False,
 ) -> Readable:
-    """The file at `local` (called `path` by the source) as something that can be scanned.
+    """The file at `local` (called `path` by the source, of content `sha256`) as something to scan.
 
     Text is converted to `target` by `engine` unless that is there already; so is Parquet that holds
     times or numbers to be parsed if another engine `is_read_elsewhere`. Raises `InputError` for a
@@ -61,6 +62,7 @@ def readable(
     if not _is_whole(target, facts_at):
         with tables.staging(target.parent) as place:
             made = _converted(path, local, declared, place=place, source=source, engine=engine)
+            steady.require_same(path, local, sha256=sha256)
             tables.write_sealed(facts_at, made.facts)
             tables.sync(made.typed)
             os.replace(made.typed, target)

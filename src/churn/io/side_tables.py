@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from churn.contracts import SOURCES
 from churn.errors import InputError
-from churn.io import convert, formats, listing
+from churn.io import convert, formats, listing, steady
 from churn.io.engine import Engine, Resources, opened
 from churn.io.listing import Delivery
 from churn.settings import SourceSettings
@@ -55,10 +55,12 @@ def _read(
 ) -> pa.Table:
     found = listing.listed(pattern, key=f"source.{name}", cache=cache)
     contents = {delivery.sha256: delivery for delivery in reversed(found)}
-    tables = [
-        _one_file(name, delivery, source=source, engine=engine)
-        for delivery in sorted(contents.values(), key=lambda delivery: delivery.path)
-    ]
+    with steady.explained(found):
+        tables = [
+            _one_file(name, delivery, source=source, engine=engine)
+            for delivery in sorted(contents.values(), key=lambda delivery: delivery.path)
+        ]
+    steady.refuse_changed(found, fresh=set(contents))
     table = pa.concat_tables(tables, promote_options="permissive")
     if name == "customers":
         _refuse_twins(table, path=found[0].path)

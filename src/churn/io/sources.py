@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from churn.errors import ConfigurationError, InputError
-from churn.io import accounts, convert, listing, rivals
+from churn.io import accounts, convert, listing, rivals, steady
 from churn.io import side_tables as sides
 from churn.io.accounts import Account
 from churn.io.engine import Engine, Resources, near, opened
@@ -54,6 +54,7 @@ class Intake:
     contents: tuple[Content, ...]
     rules: Rules
     known_customers: pa.Table | None
+    deliveries: tuple[Delivery, ...]
 
     def bind(
         self, engine: Engine, month: str | None, *, among: Collection[str] | None = None
@@ -132,7 +133,11 @@ def take_in(
     listing.refuse_vanished(index.paths, found, index=index.path)
     known = sides.known_customers(source, workspace=workspace, cache=cache)
     rules = Rules({name: tuple(globs) for name, globs in source.exclude.items()}, known is not None)
-    with opened(resources) as engine, _in_this_process(engine, resources) as here:
+    with (
+        steady.explained(found),
+        opened(resources) as engine,
+        _in_this_process(engine, resources) as here,
+    ):
         if known is not None:
             here.bind("known_customers", known)
             engine.bind("known_customers", known)
@@ -163,9 +168,12 @@ def take_in(
             contents=contents,
             rules=rules,
             known_customers=known,
+            deliveries=tuple(found),
         )
         if any(not content.has_duplicates_only for content in contents):
             intake = _with_exact_span(intake, engine)
+    fresh = {one.sha256 for one in found if index.entry(one.sha256) is None}
+    steady.refuse_changed(found, fresh=fresh)
     index.keep(found, contents)
     return intake
 
@@ -236,6 +244,7 @@ def _files(
             convert.readable(
                 delivery.path,
                 delivery.local,
+                sha256=delivery.sha256,
                 target=index.converted(delivery.sha256),
                 source=source,
                 engine=here,

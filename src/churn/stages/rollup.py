@@ -11,7 +11,7 @@ from sqlglot import exp, parse_one
 
 from churn import contracts
 from churn.errors import ChurnError
-from churn.io import progress, sources, tables
+from churn.io import progress, sources, steady, tables
 from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
@@ -166,7 +166,9 @@ def _roll_up(
             workspace.folder(name).mkdir(parents=True, exist_ok=True)
             places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
         files = _months_at_once if engine.is_distributed else _month_by_month
-        parts = files(engine, intake, touched, queries, places)
+        with steady.explained(intake.deliveries):
+            parts = files(engine, intake, touched, queries, places)
+        steady.refuse_changed(intake.deliveries)
         for name in reversed(queries):
             folder = workspace.folder(name)
             tables.commit(folder, parts[name], keep=list(intake.months), facts=facts)
