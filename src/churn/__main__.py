@@ -204,6 +204,7 @@ def _log_to(handler: logging.Handler, *, as_json: bool) -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    logging.raiseExceptions = False  # a line that nobody can read any more is no reason to stop
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from churn.contracts import EVENTS, REQUIRED, SOURCES
 from churn.errors import InputError, nearest
-from churn.io import forgotten, formats, tables, weblogs
+from churn.io import forgotten, formats, steady, tables, weblogs
 from churn.io.engine import Engine
 from churn.io.forgotten import Forgotten
 from churn.io.formats import Block, Broken
@@ -43,13 +43,14 @@ def readable(
     path: str,
     local: Path,
     *,
+    sha256: str,
     target: Path,
     source: SourceSettings,
     engine: Engine,
     is_read_elsewhere: bool = False,
     gone: Forgotten | None = None,
 ) -> Readable:
-    """The file at `local` (called `path` by the source) as something that can be scanned.
+    """The file at `local` (called `path` by the source, of content `sha256`) as something to scan.
 
     Text is converted to `target` by `engine` unless that is there already; so is Parquet that holds
     times or numbers to be parsed if another engine `is_read_elsewhere`. Raises `InputError` for a
@@ -65,8 +66,9 @@ def readable(
     if not _is_whole(target, facts_at):
         with tables.staging(target.parent) as place:
             made = _converted(path, local, declared, place=place, source=source, engine=engine)
+            steady.require_same(path, local, sha256=sha256)
             made = _without(made, gone) if gone else made
-            tables.write_json(facts_at, made.facts)
+            tables.write_sealed(facts_at, made.facts)
             tables.sync(made.typed)
             os.replace(made.typed, target)
     facts = tables.read_json(facts_at)
@@ -115,7 +117,10 @@ def _is_whole(target: Path, facts_at: Path) -> bool:
     """Whether a converted file is there, is the one that was written, and holds what is read now."""
     if not (target.exists() and facts_at.exists()):
         return False
-    facts = tables.read_json(facts_at)
+    try:
+        facts = tables.read_json(facts_at)
+    except InputError:
+        return False
     is_current = facts.get("typed") == list(events.TYPED)
     return is_current and bool(facts["sha256"] == tables.sha256(target))
 

@@ -50,7 +50,7 @@ def unsent(deliver: DeliverSettings, *, place: Path) -> list[DeliveryError]:
         outbox.add(place, message)
     failed = _sent(deliver, place, [one for one in outbox.waiting(place) if _has_way(deliver, one)])
     _tell(published, place, mine, failed)
-    return [_undelivered(message, error) for message, error in failed]
+    return [*(_undelivered(message, error) for message, error in failed), *outbox.damaged(place)]
 
 
 def alert(deliver: DeliverSettings, *, place: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, MachineError
-from churn.io import journey, landing, tables
+from churn.io import journey, landing, steady, tables
 from churn.settings import SourceSettings
 
 TRUTH = ".truth"
@@ -19,11 +19,13 @@ TRUTH = ".truth"
 
 @dataclass(frozen=True)
 class Delivery:
-    """A file of the source: its `path` as listed, the sha256 of its content, and where it lies."""
+    """A file of the source: its `path` as listed, the sha256 of its content, where it lies, and its
+    `steady.stamp_of` from before it was hashed."""
 
     path: str
     sha256: str
     local: Path
+    stamp: steady.Stamp = ()
 
 
 def patterns(source: SourceSettings, *, workspace: Path) -> dict[str, str]:
@@ -74,7 +76,12 @@ def listed(pattern: str, *, key: str, cache: Path) -> list[Delivery]:
         raise _nothing(pattern, key=key)
     for path in found.values():
         _refuse_truth(path)
-    return [Delivery(path, tables.sha256(found[path]), found[path]) for path in sorted(found)]
+    return [_delivery(path, found[path]) for path in sorted(found)]
+
+
+def _delivery(path: str, local: Path) -> Delivery:
+    stamp = steady.stamp_of(local)
+    return Delivery(path, tables.sha256(local), local, stamp)
 
 
 def local(pattern: str) -> dict[str, Path]:

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from churn.contracts import SOURCES
 from churn.errors import InputError
-from churn.io import convert, forgotten, formats, listing
+from churn.io import convert, forgotten, formats, listing, steady
 from churn.io.engine import Engine, Resources, opened
 from churn.io.forgotten import Forgotten
 from churn.io.listing import Delivery
@@ -59,10 +59,12 @@ def _read(
     """The table without who was forgotten; no copy of a remote file that names them is kept."""
     found = listing.listed(pattern, key=f"source.{name}", cache=cache)
     contents = {delivery.sha256: delivery for delivery in reversed(found)}
-    tables = [
-        _one_file(name, delivery, source=source, engine=engine)
-        for delivery in sorted(contents.values(), key=lambda delivery: delivery.path)
-    ]
+    with steady.explained(found):
+        tables = [
+            _one_file(name, delivery, source=source, engine=engine)
+            for delivery in sorted(contents.values(), key=lambda delivery: delivery.path)
+        ]
+    steady.refuse_changed(found, fresh=set(contents))
     table = pa.concat_tables(tables, promote_options="permissive")
     if gone and "customer_id" in table.column_names:
         ids = gone.among("customer", compute.unique(table["customer_id"]).to_pylist())

@@ -10,7 +10,8 @@ import pyarrow as pa
 from sqlglot import exp, parse_one
 
 from churn import contracts
-from churn.io import progress, sources, tables
+from churn.errors import ChurnError
+from churn.io import progress, sources, steady, tables
 from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
@@ -71,8 +72,9 @@ def run(settings: Settings) -> None:
         }
         facts = _facts(intake, event_types, sides, known_at=settings.known_at)
         facts |= {"texts": settings.rollup.texts, "tables": list(queries)}
-        _roll_up(engine, intake, workspace, touched, queries, facts)
+        # before `daily`, whose facts say which months are done: a run killed in between does them again
         _keep_people(engine, workspace.folder("people"))
+        _roll_up(engine, intake, workspace, touched, queries, facts)
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
@@ -86,9 +88,16 @@ def _width(event_types: Sequence[str]) -> int:
 
 
 def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
-    """What the last roll-up left; nothing where a month has gone or the tables are others."""
+    """What the last roll-up left; nothing where a month has gone, the tables are others, or one of
+    their files is damaged: then all is rolled up again."""
     fresh = {"months": {}, "event_types": [], "people": PEOPLE.empty_table()}
     if not tables.exists(workspace.folder("daily")):
+        return fresh
+    try:
+        for name in (*ORDERS, "people"):
+            tables.parts(workspace.folder(name), made_by="rollup")
+    except ChurnError as error:
+        log.warning("%s: everything is rolled up again", error.what)
         return fresh
     facts = workspace.usage_facts()
     is_same = facts.get("columns") == list(contracts.DAILY.columns) and facts.get("texts") == texts
@@ -158,7 +167,9 @@ def _roll_up(
             workspace.folder(name).mkdir(parents=True, exist_ok=True)
             places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
         files = _months_at_once if engine.is_distributed else _month_by_month
-        parts = files(engine, intake, touched, queries, places)
+        with steady.explained(intake.deliveries):
+            parts = files(engine, intake, touched, queries, places)
+        steady.refuse_changed(intake.deliveries)
         for name in reversed(queries):
             folder = workspace.folder(name)
             tables.commit(folder, parts[name], keep=list(intake.months), facts=facts)
