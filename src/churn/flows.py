@@ -4,13 +4,29 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from churn.errors import ConfigurationError, DeliveryError, HeldBackError
-from churn.io import bundle, delivery, progress, publish, sink, standing, tables
+from churn.errors import (
+    ConfigurationError,
+    DeliveryError,
+    HeldBackError,
+    LockedError,
+    NotArrivedError,
+)
+from churn.io import (
+    bundle,
+    delivery,
+    gate_report,
+    gates,
+    progress,
+    publish,
+    sink,
+    standing,
+    tables,
+)
 from churn.io.lock import held
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings, SinkSettings
@@ -49,6 +65,7 @@ def weekly(settings: Settings) -> None:
     """
     sink.require(settings.sink)
     delivery.require(settings.deliver)
+    gates.require_names(settings.weekly.accept)
     target, settings = settings.sink, _kept_local(settings)
     unsent: list[DeliveryError] = []
     with held(settings.place, doing="weekly"), _told(settings):
@@ -67,8 +84,17 @@ def weekly(settings: Settings) -> None:
 
 
 def _publish_week(settings: Settings, as_of: date) -> None:
-    _list(settings)
-    _publish(settings, as_of, gates={})
+    """One list, if every gate lets it pass: those on the sources first, before anything is made."""
+    week = gates.of_sources(settings, as_of)
+    if not gates.refusal(week):
+        _list(settings)
+        week = gates.of_scores(settings, week)
+    if not settings.weekly.dry_run:
+        gate_report.keep(settings, week)
+    refused = gates.refusal(week)
+    if refused:
+        raise refused
+    _publish(settings, as_of, gates=gates.recorded(week.verdicts))
 
 
 def _publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> None:
@@ -80,9 +106,19 @@ def _publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> No
 
 @contextmanager
 def _told(settings: Settings) -> Iterator[None]:
-    """A dry run tells nobody but who asked for it."""
-    with nullcontext() if settings.weekly.dry_run else standing.told(settings.place / "published"):
+    """A run that ends without a list is told beside the old one, and by mail where waiting will not
+    help. A dry run tells nobody but who asked for it."""
+    if settings.weekly.dry_run:
         yield
+        return
+    try:
+        with standing.told(settings.place / "published"):
+            yield
+    except (LockedError, NotArrivedError):
+        raise
+    except Exception:
+        delivery.alert(settings.deliver, place=settings.place)
+        raise
 
 
 def replay(settings: Settings) -> None:

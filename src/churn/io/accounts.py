@@ -9,7 +9,7 @@ import pandas as pd
 from churn.errors import InputError
 from churn.io.index import Content, Index
 from churn.io.listing import Delivery
-from churn.usage import duplicates, quality
+from churn.usage import advice, duplicates
 
 REJECTS = ("file", "line", "column", "value", "reason")
 """The columns of a frame of refused rows; lines count from 1 (rows, in Parquet)."""
@@ -98,8 +98,8 @@ def refuse_too_many(accounts: Sequence[Account], rejects: pd.DataFrame, *, share
         rest = f" and {account.refused - 1} more" if account.refused > 1 else ""
         raise InputError(
             f"{account.path} line {first['line']} column {first['column']}: {first['reason']}",
-            got=f"{quality.shown(first['value'])}{rest}: "
+            got=f"{advice.shown(first['value'])}{rest}: "
             f"{account.refused} of {account.read} rows refused",
             expected=f"at most {share:.3%} of a file (rollup.max_rejected_share={share:g})",
-            next_step=quality.likely_cause(first["column"], first["value"], first["reason"]),
+            next_step=advice.likely_cause(first["column"], first["value"], first["reason"]),
         )

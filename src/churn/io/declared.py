@@ -7,7 +7,7 @@ import pyarrow as pa
 from churn.contracts import REQUIRED, SOURCES
 from churn.errors import InputError, nearest
 from churn.settings import SourceSettings
-from churn.usage.quality import shown
+from churn.usage.advice import shown
 
 IDS = ("customer_id", "event_id", "user_id")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import ChurnError, DeliveryError
-from churn.io import notices, outbox, people, publish, smtp, tables, wording
+from churn.io import mail, notices, outbox, people, publish, smtp, standing, tables, wording
 from churn.io.outbox import Message
 from churn.settings.deliver import DeliverSettings
 
@@ -44,11 +44,33 @@ def unsent(deliver: DeliverSettings, *, place: Path) -> list[DeliveryError]:
     if not is_wanted(deliver) or revision is None:
         return []
     mine = _messages(deliver, revision, published)
+    outbox.drop(place, people.STALE)  # there is a list again: that there was none helps nobody
     for message in mine:
         outbox.add(place, message)
     failed = _sent(deliver, place, [one for one in outbox.waiting(place) if _has_way(deliver, one)])
     _tell(published, place, mine, failed)
     return [_undelivered(message, error) for message, error in failed]
+
+
+def alert(deliver: DeliverSettings, *, place: Path) -> None:
+    """Tell the head of CS, and the services to notify, that no new list came out, and why.
+
+    What fails waits like everything else; the failure that is told about is the one that counts.
+    """
+    status = standing.status_of(place / "published")
+    refused = status["refused"]
+    if not is_wanted(deliver) or refused is None:
+        return
+    as_of = date.fromisoformat(status["as_of"]) if status["as_of"] else None
+    revision = str(status["current"] or "no list")
+    mine = [Message("notice", revision, name, mail.stale_line(as_of)) for name in deliver.notify]
+    if deliver.host and deliver.head:
+        text = mail.stale_eml(as_of, refused).decode("ascii")
+        mine.append(Message("mail", revision, people.STALE, text))
+    for message in mine:
+        outbox.add(place, message)
+    for message, error in _sent(deliver, place, [one for one in mine if outbox.waits(place, one)]):
+        log.warning("%s was not delivered, it waits: %s", message.words, error.what)
 
 
 def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list[Message]:
@@ -68,7 +90,8 @@ def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list
 def _addresses(deliver: DeliverSettings) -> dict[str, str]:
     """Who gets which mail, by its file."""
     found = {people.digest_of(owner): address for owner, address in deliver.owners.items()}
-    return found | ({people.DIGEST: deliver.head} if deliver.head else {})
+    head = {people.DIGEST: deliver.head, people.STALE: deliver.head} if deliver.head else {}
+    return found | head
 
 
 def _notice(revision: Path) -> str:

@@ -14,7 +14,7 @@ from churn.io.engine import Engine
 from churn.io.formats import Block, Broken
 from churn.settings import SourceSettings
 from churn.usage.columns import literal, parsed_query
-from churn.usage.quality import shown
+from churn.usage.advice import shown
 
 
 def blocks(

@@ -54,6 +54,17 @@ def delivered(place: Path, message: Message) -> None:
     (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
 
 
+def waits(place: Path, message: Message) -> bool:
+    return (_folder(place, "waiting") / f"{message.fingerprint}.json").exists()
+
+
+def drop(place: Path, name: str) -> None:
+    """Give up what waits under `name`: it is no longer true."""
+    for message in waiting(place):
+        if message.name == name:
+            (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
+
+
 def is_delivered(place: Path, message: Message) -> bool:
     return (_folder(place, "delivered") / message.fingerprint).exists()
 

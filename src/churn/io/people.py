@@ -10,6 +10,7 @@ from churn.io import export, mail, page, tables, workbook
 from churn.io.handout import Listing
 
 DIGEST = "digest.eml"
+STALE = "stale.eml"
 FILES = ("retention_list.csv", "retention_list.xlsx", "retention_list.html", DIGEST)
 DIGESTS = "digests"
 """The folder of the owners' digests; `DIGEST` is the one of the whole list."""

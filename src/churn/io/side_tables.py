@@ -16,8 +16,13 @@ from churn.io import declared, formats, json_lines, listing
 from churn.io.engine import Engine, Resources, opened
 from churn.io.listing import Delivery
 from churn.settings import SourceSettings
-from churn.usage import quality
+<<<<<<< HEAD
+from churn.usage import advice
 from churn.usage.columns import NO_ID, Column, identifier, moment, number_in, parsed_query
+=======
+from churn.usage import advice
+from churn.usage.columns import Column, identifier, moment, parsed_query
+>>>>>>> int
 
 SIDES = ("customers", "subscriptions", "contacts", "dates")
 LINE = "churn line"
@@ -185,7 +190,7 @@ def _refuse_broken(path: str, broken: Sequence[formats.Broken]) -> None:
         first = min(broken, key=lambda b: b.line)
         raise InputError(
             f"{path} line {first.line}: {first.reason}",
-            got=quality.shown(first.text),
+            got=advice.shown(first.text),
             expected="a line like the others",
             next_step="correct the line, or export the table again",
         )
@@ -282,9 +287,17 @@ def _refuse_bad_values(
         value = first[f"{LINE} {ours}"][0].as_py()
         raise InputError(
             f"{path} line {first[LINE][0].as_py()} column {theirs!r} cannot be {ours}",
-            got=quality.shown(value),
+<<<<<<< HEAD
+            got=advice.shown(value),
             expected=_EXPECTED[ours] if ours in _EXPECTED else _expected(name, ours),
             next_step=_advice(name, ours, value)
+=======
+            got=advice.shown(value),
+            expected=f"{SOURCES[name].columns[ours].lower()}"
+            + (f" as {setting} says" if is_time else "")
+            + ("" if ours == "customer_id" else ", or nothing"),
+            next_step=advice.likely_cause(ours, value, setting if is_time else "")
+>>>>>>> int
             if value
             else f"fill {theirs} in, or leave the row out",
         )
@@ -310,7 +323,7 @@ def _expected(name: str, ours: str) -> str:
 def _advice(name: str, ours: str, value: str) -> str:
     """What a person should try first when a value of a side table is refused."""
     if setting := _setting(name, ours):
-        return quality.likely_cause(ours, value, setting)
+        return advice.likely_cause(ours, value, setting)
     if ours == "customer_id":
         return "correct the id in the export; is a quote not closed before it?"
     return (

@@ -1,7 +1,8 @@
 """Typed settings for every Hydra key, built into the rooms' own value objects.
 
 `inputs` what goes in, `lab` training and experiments, `weekly` what comes of a model, `deliver` who
-gets it; a policy of the list is `retention.policy.Policy` itself. `checks` refuses values.
+gets it; a policy of the list is `retention.policy.Policy` itself, what is plausible
+`quality.Bands`. `checks` refuses values.
 """
 
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ from churn.settings.lab import (
 from churn.settings.proof import ImpactSettings, OutcomesSettings
 from churn.settings.weekly import ConfigSettings, ExplainSettings, ReplaySettings, WeeklySettings
 from churn.timeline import Arrival, parse_date, parse_moment
+from churn.usage.quality import Bands
 
 __all__ = [
     "BacktestSettings",
@@ -103,6 +105,7 @@ class Settings:
     weekly: WeeklySettings = field(default_factory=WeeklySettings)
     sink: SinkSettings = field(default_factory=SinkSettings)
     deliver: DeliverSettings = field(default_factory=DeliverSettings)
+    quality: Bands = field(default_factory=Bands)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
     outcomes: OutcomesSettings = field(default_factory=OutcomesSettings)
     impact: ImpactSettings = field(default_factory=ImpactSettings)
