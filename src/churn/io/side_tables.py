@@ -16,13 +16,8 @@ from churn.io import declared, formats, json_lines, listing
 from churn.io.engine import Engine, Resources, opened
 from churn.io.listing import Delivery
 from churn.settings import SourceSettings
-<<<<<<< HEAD
 from churn.usage import advice
 from churn.usage.columns import NO_ID, Column, identifier, moment, number_in, parsed_query
-=======
-from churn.usage import advice
-from churn.usage.columns import Column, identifier, moment, parsed_query
->>>>>>> int
 
 SIDES = ("customers", "subscriptions", "contacts", "dates")
 LINE = "churn line"
@@ -287,17 +282,9 @@ def _refuse_bad_values(
         value = first[f"{LINE} {ours}"][0].as_py()
         raise InputError(
             f"{path} line {first[LINE][0].as_py()} column {theirs!r} cannot be {ours}",
-<<<<<<< HEAD
             got=advice.shown(value),
             expected=_EXPECTED[ours] if ours in _EXPECTED else _expected(name, ours),
             next_step=_advice(name, ours, value)
-=======
-            got=advice.shown(value),
-            expected=f"{SOURCES[name].columns[ours].lower()}"
-            + (f" as {setting} says" if is_time else "")
-            + ("" if ours == "customer_id" else ", or nothing"),
-            next_step=advice.likely_cause(ours, value, setting if is_time else "")
->>>>>>> int
             if value
             else f"fill {theirs} in, or leave the row out",
         )
