@@ -13,8 +13,8 @@ from churn.io.declared import IDS
 from churn.io.engine import Engine
 from churn.io.formats import Block, Broken
 from churn.settings import SourceSettings
-from churn.usage.columns import literal, parsed_query
 from churn.usage.advice import shown
+from churn.usage.columns import literal, parsed_query
 
 
 def blocks(
