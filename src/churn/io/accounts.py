@@ -54,7 +54,7 @@ def of_sides(sides: Mapping[str, pa.Table]) -> dict[str, SideAccount]:
 
 
 def _of_side(name: str, table: pa.Table, known: pa.ChunkedArray | None) -> SideAccount:
-    empty = pa.array([False] * table.num_rows)
+    empty = pa.array([False] * table.num_rows, pa.bool_())
     for required in REQUIRED[name]:
         empty = compute.or_(empty, table[required].is_null())
     if name == "subscriptions":
