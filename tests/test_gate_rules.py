@@ -212,6 +212,11 @@ def test_shuffled_labels_must_be_chance(auc: float, passed: bool) -> None:
     )
 
 
+def test_three_standard_errors_are_still_chance() -> None:
+    rule = "the same training on shuffled labels"
+    assert verdict(rule, shuffled={"roc_auc": 0.6875, "standard_error": 0.0625}).passed
+
+
 def test_what_was_not_tried_does_not_pass() -> None:
     rule = "the same training on shuffled labels"
     needed = "a ROC AUC of .5 ± 3 standard errors"
