@@ -21,7 +21,7 @@ from churn.io.listing import Delivery
 from churn.settings import SourceSettings
 from churn.usage import events
 
-VERSION = 1
+VERSION = 2
 """Of what is remembered and how text is converted: another one means that all is read again."""
 
 READING = (

@@ -11,6 +11,7 @@ from typing import Any
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, MachineError
 from churn.io import journey, landing, steady, tables
+from churn.io.formats import SUFFIXES
 from churn.settings import SourceSettings
 
 TRUTH = ".truth"
@@ -86,7 +87,24 @@ def _delivery(path: str, local: Path) -> Delivery:
 
 def local(pattern: str) -> dict[str, Path]:
     """The files of this machine that a glob matches."""
-    return {path: Path(path) for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)}
+    found = glob.glob(pattern, recursive=True)
+    for path in sorted(found):
+        _refuse_no_file(Path(path))
+    return {path: Path(path) for path in found if os.path.isfile(path)}
+
+
+def _refuse_no_file(path: Path) -> None:
+    """Raise `InputError` for a match that holds rows that nobody would miss: a link to nothing, a
+    pipe, a folder named like a file. Other folders are no deliveries."""
+    if path.is_file() or (path.is_dir() and path.suffix.lower() not in SUFFIXES):
+        return
+    got = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+    raise InputError(
+        f"{path} is no file",
+        got=got if path.exists() else "a link that leads nowhere",
+        expected="files",
+        next_step=f"point the source to {path}/*" if path.is_dir() else "remove it, or restore it",
+    )
 
 
 def _remote(url: str, *, cache: Path) -> dict[str, Path]:

@@ -112,6 +112,7 @@ def _manifest(
         "model_version": bundle.described(workspace.place).version,
         "counts": {
             "rows": usage["rows"],
+            "sides": usage["sides"],
             "active_customers": n_scored + n_not,
             "scored": n_scored,
             "not_scored": n_not,
