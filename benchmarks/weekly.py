@@ -67,7 +67,7 @@ class Bench:
             words = self.words_of(TEACHER, place, events)
             for command in ("rollup", "features", "train"):
                 note(f"  {command} of the teacher")
-                more = ["backtest.rebuild_rows=0", "backtest.origins=1", f"as_of={END}"]
+                more = ["backtest.rebuild_rows=0", "backtest.origins=1", "train.snapshots=4", f"as_of={END}"]  # fmt: skip
                 self.churn(command, *words, *more)
             shutil.copy(place / "challenger.json", place / "champion.json")
         return place
