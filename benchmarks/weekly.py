@@ -146,11 +146,11 @@ def _limit(given: dict[str, Any]) -> dict[str, float]:
     connection.execute(
         "SELECT customer_id, CAST(ts AS DATE), event, COUNT(*), SUM(value) FROM read_parquet(?) "
         "GROUP BY ALL", [given["new"]],
-    ).arrow()  # fmt: skip
+    ).to_arrow_table()  # fmt: skip
     scanned = connection.execute(
         "SELECT customer_id, day, n, value_sum FROM read_parquet(?) WHERE day >= CAST(? AS DATE)",
         [days, str(AS_OF - timedelta(days=LOOKBACK_DAYS))],
-    ).arrow()
+    ).to_arrow_table()
     del scanned
     champion.model.booster.predict(matrix, num_threads=given["threads"])
     return {
