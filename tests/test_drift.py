@@ -69,13 +69,22 @@ def test_a_feature_is_compared_with_the_nearest_week():
     usual, odd = pd.Series(RNG.normal(size=2000)), pd.Series(RNG.normal(5, size=2000))
     found = drift.shifts(pd.DataFrame({"x": usual}), [(7, week(x=odd)), (28, week(x=usual))])
     assert found["index"].tolist() == [0.0]
-    assert drift.features(found, n_weeks=4, bands=BANDS).outcome == PASSED
-    far = drift.shifts(pd.DataFrame({"x": usual}), [(7, week(x=odd))])
-    held = drift.features(far, n_weeks=4, bands=BANDS)
-    assert (held.outcome, "(x)" in held.measured) == (HELD, True)
-    assert drift.features(far, n_weeks=3, bands=BANDS).outcome == UNKNOWN
+    assert drift.features(found, {"x": 1.0}, n_weeks=4, bands=BANDS).outcome == PASSED
+    far = drift.shifts(pd.DataFrame({"x": usual, "y": usual}), [(7, week(x=odd, y=odd))])
+
+    def verdict(importance, n_weeks=4, rows=far):
+        return drift.features(rows, importance, n_weeks=n_weeks, bands=BANDS)
+
+    held = verdict({"x": 0.01, "y": 0.2, "z": 0.79})
+    assert (held.outcome, held.figure, "(y, x)" in held.measured) == (
+        HELD,
+        pytest.approx(0.21),
+        True,
+    )
+    assert verdict({"y": 0.2, "z": 0.8}).outcome == PASSED
+    assert verdict({"y": 1.0}, n_weeks=3).outcome == UNKNOWN
     assert drift.shifts(pd.DataFrame({"new": usual}), [(7, week(x=odd))]).empty
-    assert drift.features(far.iloc[:0], n_weeks=9, bands=BANDS).outcome == UNKNOWN
+    assert verdict({"y": 1.0}, n_weeks=9, rows=far.iloc[:0]).outcome == UNKNOWN
 
 
 def test_time_that_passes_is_no_shift():

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from world import subscribed
 
 from churn.conf_tree import CONF
 from churn.io import bundle, publish, tables
@@ -89,6 +90,11 @@ def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
     assert publish.current(published) == published / "2025-10-27/r1"
     counts = before[0]["counts"]
     assert counts["active_customers"] == counts["scored"] + counts["not_scored"]
+    sides = counts["sides"]
+    assert {"customers", "subscriptions", "contacts"} <= set(sides)
+    assert all(one["read"] == one["used"] + one["excluded"] for one in sides.values())
+    for name, one in sides.items():
+        assert one["read"] == made_from_rows(before[0], name)
     rows = counts["rows"]
     assert rows["read"] == rows["used"] + rows["duplicate"] + rows["excluded"] + rows["refused"]
     made_from = before[0]["inputs"]
@@ -99,6 +105,20 @@ def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
     text = json.dumps(before)
     assert str(place) not in text
     assert "2025-10-27" in (published / "index.html").read_text()
+
+
+def made_from_rows(manifest, name: str) -> int:
+    return manifest["inputs"][name]["rows"]
+
+
+def test_everybody_whom_a_slow_count_finds_subscribed_is_scored(place):
+    for as_of in tables.names(place / "scores"):
+        found = [
+            tables.read(place / name, made_by="score", part=as_of)["customer_id"]
+            for name in ("scores", "not_scored")
+        ]
+        assert not set(found[0]) & set(found[1])
+        assert sorted(set(found[0]) | set(found[1])) == subscribed(place, as_of)
 
 
 def test_no_file_that_people_open_shows_a_hold_out(place, tmp_path):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from churn import commands
 from churn.conf_tree import CONF
 from churn.errors import ChurnError, ConfigurationError, nearest
+from churn.unseen import Formatter
 
 if TYPE_CHECKING:
     from churn.overrides import Words
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with the contract's exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debugged = any(word in DEBUG for word in words)
+    _keep_to_the_group()
     _log_to(logging.StreamHandler(), as_json=JSON in words)
     try:
         _run(words)
@@ -79,13 +81,15 @@ def _run(words: list[str]) -> None:
 def _configured(command: str, rest: list[str]) -> None:
     """Run the command with the settings that its words and `conf/`, or a file, amount to."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from churn import overrides
+    from churn import data_only, overrides
     from churn.io.progress import LogHandler
     from churn.refusals import in_our_words
     from churn.settings import from_params
 
     _log_to(LogHandler(), as_json=JSON in rest)
+    data_only.require_words(rest)
     words = overrides.read(rest)
+    data_only.require_files(overrides.config_dirs(words.flags))
     with in_our_words(words.overrides):
         if words.params is not None:
             settings = from_params(_existing(words.params))
@@ -182,10 +186,15 @@ def _timed(command: str, stage: Callable[["Settings"], None]) -> Callable[["Sett
     return run
 
 
+def _keep_to_the_group() -> None:
+    """Files 0640, folders 0750, whatever writes them: logs name customers. A stricter mask stays."""
+    os.umask(os.umask(0o777) | 0o027)
+
+
 def _log_to(handler: logging.Handler, *, as_json: bool) -> None:
     """Log lines on the error stream: time-free text, results and messages only; or JSON with all
     that a collector of logs asks for, warnings of libraries too."""
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(Formatter())
     if as_json:
         from churn.io.journal import JsonLines  # `churn --help` need not wait for it
 
@@ -195,6 +204,7 @@ def _log_to(handler: logging.Handler, *, as_json: bool) -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    logging.raiseExceptions = False  # a line that nobody can read any more is no reason to stop
 
 
 if __name__ == "__main__":

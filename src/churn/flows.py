@@ -200,6 +200,22 @@ def replay(settings: Settings) -> None:
             _publish(dated, as_of, gates={})
 
 
+def forget(settings: Settings) -> None:
+    """Erase a customer, or a person inside an account: whose account is then counted anew.
+
+    Waits for a run that works in the workspace. A person's events are added up in days of the
+    account, so those are rolled up again from the deliveries.
+    """
+    from churn.stages import forget as stage  # loaded when it is its turn, as every stage
+
+    stage.asked(settings)
+    stage.require_workspace(settings.place)
+    with held(settings.place, doing="forget", waits=True):
+        _step("forget", settings)
+        if settings.user and tables.exists(settings.place / "daily"):
+            _step("rollup", settings)
+
+
 def _kept_local(settings: Settings) -> Settings:
     """No stage of a flow sends anything: a database that fails must not keep a list back."""
     return dataclasses.replace(settings, sink=SinkSettings())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn.errors import HeldBackError, InputError
+from churn.errors import HeldBackError
 from churn.features.definitions import Feature
 from churn.io import tables
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 BOOSTER = "booster.txt"
 SPEC = "spec.json"
+NEXT_STEP = (
+    "run `churn train` and `churn promote` again, or `churn promote promote.back=true` to return to "
+    "the previous champion"
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ def opened(place: Path, entry: Mapping[str, Any]) -> Bundle:
     found = _described(place, entry)
     path = place / "models" / found.version / BOOSTER
     content = path.read_bytes()
-    _require_registered(path, hashlib.sha256(content).hexdigest(), entry["sha256"].get(BOOSTER))
+    digest = hashlib.sha256(content).hexdigest()
+    tables.require_hash(path, digest, entry["sha256"].get(BOOSTER), next_step=NEXT_STEP)
     model = models.from_spec(content.decode(), found.spec["model"])
     return Bundle(found.spec, found.entry, model)
 
@@ -126,7 +131,7 @@ def _required(place: Path, alias: str) -> dict[str, Any]:
 def _described(place: Path, entry: Mapping[str, Any]) -> Described:
     folder = place / "models" / str(entry["version"])
     for name in {BOOSTER, SPEC, *entry["sha256"]}:
-        _verify(folder / name, entry["sha256"].get(name))
+        tables.verify(folder / name, entry["sha256"].get(name), next_step=NEXT_STEP)
     spec = tables.read_json(folder / SPEC)
     for name in entry["sha256"]:
         if name.startswith("record."):
@@ -142,7 +147,7 @@ def pointer(place: Path, alias: str) -> dict[str, Any] | None:
 
 def point(place: Path, alias: str, entry: Mapping[str, Any]) -> None:
     """Make `alias` point to the model of `entry`, in one rename."""
-    tables.write_json(place / f"{alias}.json", dict(entry))
+    tables.write_sealed(place / f"{alias}.json", entry)
 
 
 def canonical(content: Any) -> str:
@@ -163,18 +168,3 @@ def _write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
             os.replace(folder, staged / "old")
         os.replace(new, folder)
         tables.sync(folder.parent)
-
-
-def _verify(path: Path, expected: str | None) -> None:
-    _require_registered(path, tables.sha256(path) if path.exists() else "no such file", expected)
-
-
-def _require_registered(path: Path, found: str, expected: str | None) -> None:
-    if expected is None or found != expected:
-        raise InputError(
-            f"{path} is not the file that was written",
-            got=found,
-            expected=f"sha256 {expected}",
-            next_step="run `churn train` and `churn promote` again, or `churn promote "
-            "promote.back=true` to return to the previous champion",
-        )

@@ -62,7 +62,7 @@ def unsent(deliver: DeliverSettings, *, place: Path) -> list[DeliveryError]:
         outbox.add(place, message)
     failed = _sent(deliver, place, [one for one in outbox.waiting(place) if _has_way(deliver, one)])
     _tell(published, place, mine, failed)
-    return [_undelivered(message, error) for message, error in failed]
+    return [*(_undelivered(message, error) for message, error in failed), *outbox.damaged(place)]
 
 
 def alert(deliver: DeliverSettings, *, place: Path) -> None:
@@ -98,8 +98,8 @@ def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list
             log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
     if deliver.copy_to:
         found.append(copies.message(deliver, place=published.parent, revision=name))
-    notice = _notice(revision)
-    return [*found, *(Message("notice", name, variable, notice) for variable in deliver.notify)]
+    text = notice(revision)
+    return [*found, *(Message("notice", name, variable, text) for variable in deliver.notify)]
 
 
 def _addresses(deliver: DeliverSettings) -> dict[str, str]:
@@ -109,7 +109,7 @@ def _addresses(deliver: DeliverSettings) -> dict[str, str]:
     return found | head
 
 
-def _notice(revision: Path) -> str:
+def notice(revision: Path) -> str:
     """That the list is out, and of how many; nobody's name leaves the house."""
     manifest = tables.read_json(revision / "manifest.json")
     as_of = date.fromisoformat(manifest["as_of"])

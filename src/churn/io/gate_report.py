@@ -28,7 +28,7 @@ FIGURES = {
 GATES = {
     "volume": "Rows of the week / usual week",
     "scores": "PSI of the risks",
-    "features": "PSI of the feature that moved most",
+    "features": "Share of the contributions from features that shifted",
     "calibration": "Predicted / actual churn of matured scores",
 }
 OUTCOMES = {

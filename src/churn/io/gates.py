@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,14 +135,14 @@ def _without_events(
 
 
 def _deliveries(settings: Settings, as_of: date, usage: Mapping[str, Any]) -> list[Verdict]:
-    before = _manifest(settings.place, as_of).get("inputs", {}).get("deliveries", [])
+    before = _manifest(settings, as_of).get("inputs", {}).get("deliveries", [])
     known = {one["sha256"] for one in before}
     now = [one for one in usage["deliveries"] if one["sha256"] not in known]
     return [quality.refused(now, before, settings.quality)]
 
 
 def _side_tables(settings: Settings, workspace: Workspace, as_of: date) -> list[Verdict]:
-    before = _manifest(settings.place, as_of).get("inputs", {})
+    before = _manifest(settings, as_of).get("inputs", {})
     found = []
     for name in SIDES:
         files = tables.parts(workspace.folder(name), made_by="rollup").values()
@@ -169,12 +168,12 @@ def _days_of(workspace: Workspace, name: str, as_of: date) -> list[date]:
     return sorted(pd.Timestamp(day).date() for day in days)
 
 
-def _manifest(place: Path, as_of: date) -> dict[str, Any]:
+def _manifest(settings: Settings, as_of: date) -> dict[str, Any]:
     """That of the list before `as_of`; nothing where none was published."""
-    before = earlier.latest(place, as_of)
+    before = earlier.latest(settings, as_of)
     if before is None or before.revision is None:
         return {}
-    return dict(tables.read_json(place / "published" / before.revision / "manifest.json"))
+    return earlier.manifest_of(settings.place / "published" / before.revision)
 
 
 def of_scores(settings: Settings, week: Week) -> Week:
@@ -197,7 +196,7 @@ def of_scores(settings: Settings, week: Week) -> Week:
     sizes = [int(week.figures["n_listed"]) for week in past if "n_listed" in week.figures]
     verdicts = [
         drift.scores(risk, _week_before(workspace, part), bands),
-        drift.features(moved, n_weeks=len(past), bands=bands),
+        drift.features(moved, _importance(workspace), n_weeks=len(past), bands=bands),
         drift.calibration(expected, happened, bands),
         drift.performance(
             auc, [week.figures["expected_auc"] for week in same if "expected_auc" in week.figures], bands
@@ -230,6 +229,11 @@ def _features(workspace: Workspace, part: str) -> pd.DataFrame:
     )
     chosen = np.unique(np.linspace(0, rows.num_rows - 1, min(MOST_ROWS, rows.num_rows)).astype(int))
     return rows.drop_columns(["snapshot", "customer_id"]).take(chosen).to_pandas()
+
+
+def _importance(workspace: Workspace) -> dict[str, float]:
+    """What `churn explain` found of how much of the scores each feature moves."""
+    return dict(tables.read_json(workspace.folder("reasons") / "importance.json"))
 
 
 def _week_before(workspace: Workspace, part: str) -> pd.Series | None:

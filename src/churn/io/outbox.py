@@ -6,9 +6,11 @@ address of a server, a password or a URL.
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from churn.errors import ChurnError, DeliveryError
 from churn.io import tables
 
 
@@ -38,13 +40,36 @@ def add(place: Path, message: Message) -> None:
     """Let `message` wait, unless it waits already or was delivered."""
     if not (_folder(place, "delivered") / message.fingerprint).exists():
         path = _folder(place, "waiting") / f"{message.fingerprint}.json"
-        tables.write_json(path, asdict(message))
+        tables.write_sealed(path, asdict(message))
 
 
 def waiting(place: Path) -> list[Message]:
-    """All that waits, older lists first."""
-    found = [Message(**tables.read_json(path)) for path in _folder(place, "waiting").glob("*.json")]
+    """All that waits and can be read, older lists first."""
+    found = [read for _, read in _read(place) if isinstance(read, Message)]
     return sorted(found, key=lambda message: (message.revision, message.kind, message.name))
+
+
+def damaged(place: Path) -> list[DeliveryError]:
+    """What waits and cannot be read any more, as failures to deliver it."""
+    return [
+        DeliveryError(
+            f"a message that waits cannot be read: {path}",
+            got=read.got,
+            expected=read.expected,
+            next_step=f"send the mail beside its list by hand, then delete {path}",
+        )
+        for path, read in _read(place)
+        if isinstance(read, ChurnError)
+    ]
+
+
+def _read(place: Path) -> Iterator[tuple[Path, Message | ChurnError]]:
+    for path in sorted(_folder(place, "waiting").glob("*.json")):
+        try:
+            said = tables.read_json(path)
+            yield path, Message(**{one.name: said[one.name] for one in fields(Message)})
+        except ChurnError as error:
+            yield path, error
 
 
 def delivered(place: Path, message: Message) -> None:
@@ -63,7 +88,12 @@ def drop(place: Path, name: str) -> None:
     """Give up what waits under `name`: it is no longer true."""
     for message in waiting(place):
         if message.name == name:
-            (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
+            give_up(place, message)
+
+
+def give_up(place: Path, message: Message) -> None:
+    """Let `message` wait no more."""
+    (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
 
 
 def is_delivered(place: Path, message: Message) -> bool:

@@ -1,6 +1,5 @@
 """Everybody who was scored, with all that decides who is listed: the list as a question to ranking."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -8,7 +7,7 @@ from datetime import date
 import pandas as pd
 
 from churn import contracts
-from churn.io import earlier, records, tables
+from churn.io import earlier, records, secret, tables
 from churn.io.earlier import Earlier
 from churn.io.workspace import Workspace
 from churn.retention import holdout, listing, ranking, states
@@ -30,7 +29,7 @@ class Roster:
 def ranked(settings: Settings, as_of: date) -> Roster:
     """Everybody scored at `as_of` in the order of the list."""
     workspace = Workspace(settings.place, settings.arrival(as_of))
-    before = earlier.latest(settings.place, as_of)
+    before = earlier.latest(settings, as_of)
     found = _customers(workspace, as_of, policy=settings.retain.policy)
     cannot = states.states(
         found["customer_id"], _known(workspace, found, as_of), as_of=as_of, policy=settings.retain
@@ -49,7 +48,7 @@ def ranked(settings: Settings, as_of: date) -> Roster:
 
 def holdout_key(settings: Settings) -> str | None:
     """The key of the draw: from the environment; the simulated product brings its own."""
-    if given := os.environ.get(KEY_VARIABLE):
+    if given := secret.read(KEY_VARIABLE):
         return given
     return settings.retain.demo_key or None if settings.source.name == "demo" else None
 

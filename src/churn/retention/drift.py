@@ -118,19 +118,25 @@ def shifts(now: pd.DataFrame, before: Sequence[tuple[int, Mapping[str, Shape]]])
     return pd.DataFrame(rows, columns=["feature", "index", "chance"])
 
 
-def features(found: pd.DataFrame, *, n_weeks: int, bands: Bands) -> Verdict:
-    """Whether every feature is spread as in one of the last `n_weeks` weeks (see `shifts`)."""
-    gate, measured = (
-        "features",
-        "PSI of the feature that moved most, against the nearest of earlier weeks",
-    )
+def features(
+    found: pd.DataFrame, importance: Mapping[str, float], *, n_weeks: int, bands: Bands
+) -> Verdict:
+    """Whether what the model listens to is spread as in one of the last `n_weeks` weeks.
+
+    The figure is the share of the model's contributions (`importance`, adding up to 1) that comes from
+    features which have shifted (see `shifts`): among hundreds of features some always do, and a list
+    only changes with those that count.
+    """
+    gate, measured = "features", "share of the contributions that comes from features that shifted"
     if n_weeks < MIN_PROFILES or found.empty:
         return unknown(gate, f"{measured}: fewer than {MIN_PROFILES} earlier weeks")
-    worst = found.iloc[int((found["index"] - found["chance"]).to_numpy().argmax())]
+    moved = found.loc[found["index"] - found["chance"] > bands.psi, "feature"].tolist()
+    moved.sort(key=lambda name: (-importance.get(name, 0.0), name))
+    named = f" ({', '.join(moved[:3])})" if moved else ""
     return judged(
-        gate, f"{measured} ({worst['feature']})", float(worst["index"]),
-        high=bands.psi + float(worst["chance"]),
-        next_step=f"look at {worst['feature']} with `churn.open(…).panel()`: what it counts has changed",
+        gate, f"{measured}{named}", sum(importance.get(name, 0.0) for name in moved),
+        high=bands.shifted,
+        next_step=f"look at {' and '.join(moved[:3])}: what they count has changed",
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from churn.conf_tree import CONF
+from churn.data_only import require_content
 from churn.errors import ConfigurationError, InputError
 from churn.features.candidates import Candidates
 from churn.features.labels import Definition
@@ -86,6 +87,7 @@ class Settings:
     from_date: str | None = None
     to_date: str | None = None
     customer: str | None = None
+    user: str | None = None
     seed: int = 7
     debug: bool = False
     log: str = "plain"
@@ -263,6 +265,7 @@ def from_params(path: Path) -> Settings:
             expected="keys and values, as `churn config` writes them",
             next_step="run `churn config` again",
         )
+    require_content(content, where=str(path))
     said = content.get("config", {}).get("overrides", [])
     return to_settings(OmegaConf.create({**content, "config": {"overrides": said}}))
 

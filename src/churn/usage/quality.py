@@ -44,8 +44,9 @@ class Bands:
     (wider where those themselves differ more), their mean value within `value` times either way; at
     most a share `refused` of new rows is refused; a side table keeps at least a share `kept` of its
     rows from one list to the next; at most a share `without_events` of the customers has no event. A
-    population stability index of `psi` is a shift, predicted over actual lies within `calibration`
-    either way, and the expected ROC AUC falls by at most `fall`.
+    population stability index of `psi` is a shift, and at most a share `shifted` of what the model
+    says comes from features that shifted; predicted over actual lies within `calibration` either way,
+    and the expected ROC AUC falls by at most `fall`.
     """
 
     weeks: int = 8
@@ -56,6 +57,7 @@ class Bands:
     kept: float = 0.9
     without_events: float = 0.9
     psi: float = 0.25
+    shifted: float = 0.2
     calibration: float = 1.5
     fall: float = 0.05
 
@@ -79,6 +81,7 @@ RANGES = {
     "kept": (0, 1),
     "without_events": (0, 1),
     "psi": (0, 100),
+    "shifted": (0, 1),
     "calibration": (1, 100),
     "fall": (0, 1),
 }
