@@ -67,7 +67,7 @@ class Bench:
             words = self.words_of(TEACHER, place, events)
             for command in ("rollup", "features", "train"):
                 note(f"  {command} of the teacher")
-                more = ["backtest.rebuild_rows=0", "backtest.origins=1", f"as_of={END}"]
+                more = ["backtest.rebuild_rows=0", "backtest.origins=1", "train.snapshots=4", f"as_of={END}"]  # fmt: skip
                 self.churn(command, *words, *more)
             shutil.copy(place / "challenger.json", place / "champion.json")
         return place
@@ -146,11 +146,11 @@ def _limit(given: dict[str, Any]) -> dict[str, float]:
     connection.execute(
         "SELECT customer_id, CAST(ts AS DATE), event, COUNT(*), SUM(value) FROM read_parquet(?) "
         "GROUP BY ALL", [given["new"]],
-    ).arrow()  # fmt: skip
+    ).to_arrow_table()  # fmt: skip
     scanned = connection.execute(
         "SELECT customer_id, day, n, value_sum FROM read_parquet(?) WHERE day >= CAST(? AS DATE)",
         [days, str(AS_OF - timedelta(days=LOOKBACK_DAYS))],
-    ).arrow()
+    ).to_arrow_table()
     del scanned
     champion.model.booster.predict(matrix, num_threads=given["threads"])
     return {
