@@ -34,3 +34,11 @@ def server() -> Iterator[Any]:
 
     with started() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A workspace of a whole product (see `products.made`); nobody changes it."""
+    from products import made
+
+    return made(tmp_path_factory.mktemp("product"))

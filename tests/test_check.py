@@ -9,7 +9,7 @@ from logbook import Logbook, day, row
 from churn.errors import InputError
 from churn.settings import Settings
 from churn.stages import check
-from churn.usage import quality
+from churn.usage import contents
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_what_a_rollup_would_refuse_is_reported_and_then_refused(book, caplog):
 
 def test_gaps_are_runs_of_days_between_days_with_events():
     days = [day("2026-01-01"), day("2026-01-02"), day("2026-01-05")]
-    assert [(g.first, g.before) for g in quality.gaps(days)] == [(day("2026-01-03"), days[-1])]
-    assert quality.gaps(days[:1]) == []
+    assert [(g.first, g.before) for g in contents.gaps(days)] == [(day("2026-01-03"), days[-1])]
+    assert contents.gaps(days[:1]) == []
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ def test_gaps_are_runs_of_days_between_days_with_events():
 )
 def test_the_suggested_arrival_hours_know_99_percent(rows, hours):
     frame = pd.DataFrame(rows, columns=["hours_needed", "n"])
-    assert quality.suggested_arrival_hours(frame) == hours
-    assert quality.suggested_arrival_hours(None) is None
+    assert contents.suggested_arrival_hours(frame) == hours
+    assert contents.suggested_arrival_hours(None) is None

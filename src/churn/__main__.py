@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from churn import commands
 from churn.conf_tree import CONF
 from churn.errors import ChurnError, ConfigurationError, nearest
+from churn.unseen import Formatter
 
 if TYPE_CHECKING:
     from churn.overrides import Words
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("churn")
 
+JSON = "log=json"
 DEBUG = ("debug=true", "debug=True", "debug=1", "debug=yes", "debug=on")
 HELP = ("--help", "-h", "help")
 
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _in_utf8()
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debugged = any(word in DEBUG for word in words)
-    _log_plainly(logging.StreamHandler())
+    _keep_to_the_group()
+    _log_to(logging.StreamHandler(), as_json=JSON in words)
     try:
         _run(words)
         sys.exit(0)
@@ -88,13 +91,15 @@ def _run(words: list[str]) -> None:
 def _configured(command: str, rest: list[str]) -> None:
     """Run the command with the settings that its words and `conf/`, or a file, amount to."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from churn import overrides
+    from churn import data_only, overrides
     from churn.io.progress import LogHandler
     from churn.refusals import in_our_words
     from churn.settings import from_params
 
-    _log_plainly(LogHandler())
+    _log_to(LogHandler(), as_json=JSON in rest)
+    data_only.require_words(rest)
     words = overrides.read(rest)
+    data_only.require_files(overrides.config_dirs(words.flags))
     with in_our_words(words.overrides):
         if words.params is not None:
             settings = from_params(_existing(words.params))
@@ -163,8 +168,21 @@ def _existing(params: str) -> Path:
 def _entry(command: str) -> Callable[["Settings"], None]:
     """The stage or flow of a command, imported only now: `churn --help` stays fast."""
     if command in commands.FLOWS:
-        return getattr(importlib.import_module("churn.flows"), command)
-    return _timed(command, importlib.import_module(f"churn.stages.{command}").run)
+        return _logged(command, getattr(importlib.import_module("churn.flows"), command))
+    return _logged(command, _timed(command, importlib.import_module(f"churn.stages.{command}").run))
+
+
+def _logged(command: str, run: Callable[["Settings"], None]) -> Callable[["Settings"], None]:
+    """The same, with its lines written as the settings say: `log` may stand in conf/local.yaml."""
+    from churn.io import journal
+
+    def logged(settings: "Settings") -> None:
+        journal.now.command, journal.now.as_of = command, settings.as_of
+        if settings.log == "json":
+            _log_to(log.handlers[0], as_json=True)
+        run(settings)
+
+    return logged
 
 
 def _timed(command: str, stage: Callable[["Settings"], None]) -> Callable[["Settings"], None]:
@@ -178,9 +196,21 @@ def _timed(command: str, stage: Callable[["Settings"], None]) -> Callable[["Sett
     return run
 
 
-def _log_plainly(handler: logging.Handler) -> None:
-    """Log lines of time-free text on the error stream; results and messages only."""
-    handler.setFormatter(logging.Formatter("%(message)s"))
+def _keep_to_the_group() -> None:
+    """Files 0640, folders 0750, whatever writes them: logs name customers. A stricter mask stays."""
+    os.umask(os.umask(0o777) | 0o027)
+
+
+def _log_to(handler: logging.Handler, *, as_json: bool) -> None:
+    """Log lines on the error stream: time-free text, results and messages only; or JSON with all
+    that a collector of logs asks for, warnings of libraries too."""
+    handler.setFormatter(Formatter())
+    if as_json:
+        from churn.io.journal import JsonLines  # `churn --help` need not wait for it
+
+        handler.setFormatter(JsonLines())
+        logging.captureWarnings(True)
+        logging.getLogger("py.warnings").handlers = [handler]
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False

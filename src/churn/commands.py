@@ -23,10 +23,11 @@ COMMANDS = {
     "outcomes": "takes in what CS recorded: outcomes.files='back/*.xlsx' or outcomes.table=",
     "impact": "what contacting has changed, with intervals that hold at every weekly look",
     "deliver": "sends the mails and notices of the current list, and what could not be sent before",
+    "forget": "customer=ID (or user=ID): erases a person everywhere the product wrote, and proves it",
     "status": "exits 0 while the current list is fresh, 4 when it is too old",
     "completion": "prints a completion script for bash or zsh",
 }
-FLOWS = ("run", "weekly", "replay")
+FLOWS = ("run", "weekly", "replay", "forget")
 
 KEYS = {
     "workspace=DIR": "where everything is written (default data)",

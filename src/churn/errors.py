@@ -1,5 +1,7 @@
 """Every error a user can meet: what, got, expected, next step; the class decides the exit code."""
 
+import re
+
 
 class ChurnError(Exception):
     """A known failure, shown as a message of four parts and never as a traceback.
@@ -16,9 +18,15 @@ class ChurnError(Exception):
 
     def __str__(self) -> str:
         return (
-            f"{self.what}\n  got:      {self.got}\n"
-            f"  expected: {self.expected}\n  next:     {self.next_step}"
+            f"{_within(self.what)}\n  got:      {_within(self.got)}\n"
+            f"  expected: {_within(self.expected)}\n  next:     {_within(self.next_step)}"
         )
+
+
+def _within(part: str) -> str:
+    """A part of a message whose further lines are indented: a stranger's line break starts no line
+    that could pass for one of ours."""
+    return re.sub(r"\n(?! {10})", "\n            ", str(part))
 
 
 class MachineError(ChurnError):

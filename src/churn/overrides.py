@@ -92,6 +92,16 @@ def _values_of_flag(word: str) -> int:
     )
 
 
+def config_dirs(flags: Sequence[str]) -> list[Path]:
+    """The folders of configuration that `--config-dir` names."""
+    found = []
+    for place, flag in enumerate(flags):
+        name, separator, value = flag.partition("=")
+        if name in ("--config-dir", "-cd"):
+            found += [Path(value)] if separator else [Path(one) for one in flags[place + 1 :][:1]]
+    return found
+
+
 def _require_choice(flags: Sequence[str]) -> None:
     for place, flag in enumerate(flags):
         value = "".join(flags[place + 1 : place + 2])

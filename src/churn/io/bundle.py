@@ -108,8 +108,12 @@ def opened(place: Path, entry: Mapping[str, Any]) -> Bundle:
     from churn.learning import models
 
     found = _described(place, entry)
-    text = (place / "models" / str(entry["version"]) / BOOSTER).read_text()
-    return Bundle(found.spec, found.entry, models.from_spec(text, found.spec["model"]))
+    path = place / "models" / found.version / BOOSTER
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    tables.require_hash(path, digest, entry["sha256"].get(BOOSTER), next_step=NEXT_STEP)
+    model = models.from_spec(content.decode(), found.spec["model"])
+    return Bundle(found.spec, found.entry, model)
 
 
 def _required(place: Path, alias: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The current revision to the people it is for: mails and notices, each once, the rest waits."""
+"""The current revision to where it is wanted: mails, notices, a copy, each once, the rest waits."""
 
 import logging
 from datetime import date
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import ChurnError, DeliveryError
-from churn.io import notices, outbox, people, publish, smtp, tables, wording
+from churn.io import copies, mail, notices, outbox, people, publish, smtp, standing, tables, wording
 from churn.io.outbox import Message
 from churn.settings.deliver import DeliverSettings
 
@@ -20,10 +20,11 @@ def require(deliver: DeliverSettings) -> None:
         smtp.credentials(deliver)
     if deliver.notify:
         notices.require(deliver.notify)
+    copies.require(deliver)
 
 
 def is_wanted(deliver: DeliverSettings) -> bool:
-    return bool(deliver.host or deliver.notify)
+    return bool(deliver.host or deliver.notify or deliver.copy_to)
 
 
 def send(deliver: DeliverSettings, *, place: Path) -> None:
@@ -44,11 +45,33 @@ def unsent(deliver: DeliverSettings, *, place: Path) -> list[DeliveryError]:
     if not is_wanted(deliver) or revision is None:
         return []
     mine = _messages(deliver, revision, published)
+    outbox.drop(place, people.STALE)  # there is a list again: that there was none helps nobody
     for message in mine:
         outbox.add(place, message)
     failed = _sent(deliver, place, [one for one in outbox.waiting(place) if _has_way(deliver, one)])
     _tell(published, place, mine, failed)
     return [*(_undelivered(message, error) for message, error in failed), *outbox.damaged(place)]
+
+
+def alert(deliver: DeliverSettings, *, place: Path) -> None:
+    """Tell the head of CS, and the services to notify, that no new list came out, and why.
+
+    What fails waits like everything else; the failure that is told about is the one that counts.
+    """
+    status = standing.status_of(place / "published")
+    refused = status["refused"]
+    if not is_wanted(deliver) or refused is None:
+        return
+    as_of = date.fromisoformat(status["as_of"]) if status["as_of"] else None
+    revision = str(status["current"] or "no list")
+    mine = [Message("notice", revision, name, mail.stale_line(as_of)) for name in deliver.notify]
+    if deliver.host and deliver.head:
+        text = mail.stale_eml(as_of, refused).decode("ascii")
+        mine.append(Message("mail", revision, people.STALE, text))
+    for message in mine:
+        outbox.add(place, message)
+    for message, error in _sent(deliver, place, [one for one in mine if outbox.waits(place, one)]):
+        log.warning("%s was not delivered, it waits: %s", message.words, error.what)
 
 
 def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list[Message]:
@@ -61,17 +84,20 @@ def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list
             found.append(Message("mail", name, file, text))
         else:
             log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
-    notice = _notice(revision)
-    return [*found, *(Message("notice", name, variable, notice) for variable in deliver.notify)]
+    if deliver.copy_to:
+        found.append(copies.message(deliver, place=published.parent, revision=name))
+    text = notice(revision)
+    return [*found, *(Message("notice", name, variable, text) for variable in deliver.notify)]
 
 
 def _addresses(deliver: DeliverSettings) -> dict[str, str]:
     """Who gets which mail, by its file."""
     found = {people.digest_of(owner): address for owner, address in deliver.owners.items()}
-    return found | ({people.DIGEST: deliver.head} if deliver.head else {})
+    head = {people.DIGEST: deliver.head, people.STALE: deliver.head} if deliver.head else {}
+    return found | head
 
 
-def _notice(revision: Path) -> str:
+def notice(revision: Path) -> str:
     """That the list is out, and of how many; nobody's name leaves the house."""
     manifest = tables.read_json(revision / "manifest.json")
     as_of = date.fromisoformat(manifest["as_of"])
@@ -84,6 +110,8 @@ def _has_way(deliver: DeliverSettings, message: Message) -> bool:
     """What waits for a server, person or service that is no longer set goes on waiting."""
     if message.kind == "notice":
         return message.name in deliver.notify
+    if message.kind == copies.KIND:
+        return copies.is_for(deliver, message)
     return bool(deliver.host) and message.name in _addresses(deliver)
 
 
@@ -94,12 +122,15 @@ def _sent(
     mails = [message for message in messages if message.kind == "mail"]
     failed = _mailed(deliver, place, mails) if mails else []
     for message in messages:
-        if message.kind == "notice":
-            try:
+        try:
+            if message.kind == "notice":
                 notices.send(message.name, title="Retention list", text=message.text)
                 _arrived(place, message)
-            except ChurnError as error:
-                failed.append((message, error))
+            elif message.kind == copies.KIND:
+                copies.send(deliver, place=place, revision=message.revision)
+                _arrived(place, message)
+        except ChurnError as error:
+            failed.append((message, error))
     return failed
 
 

@@ -21,7 +21,7 @@ from churn.io.listing import Delivery
 from churn.settings import SourceSettings
 from churn.usage import events
 
-VERSION = 1
+VERSION = 2
 """Of what is remembered and how text is converted: another one means that all is read again."""
 
 READING = (
@@ -95,10 +95,13 @@ class Content(Found):
 class Index:
     """`folder/index.json` and the files beside it, for one way of reading the source.
 
-    Another way of reading (`reading` is its fingerprint) or another glob starts anew.
+    Another way of reading (`reading` is its fingerprint) or another glob starts anew. `forgotten`
+    tells who must not come back (`forgotten.digest`): entries were judged with those left out.
     """
 
-    def __init__(self, folder: Path, *, pattern: str, source: SourceSettings) -> None:
+    def __init__(
+        self, folder: Path, *, pattern: str, source: SourceSettings, forgotten: str = ""
+    ) -> None:
         settings = {name: getattr(source, name) for name in READING}
         settings["knows_customers"] = bool(source.customers) or source.name not in (
             "files",
@@ -109,6 +112,7 @@ class Index:
         self.path = folder / "index.json"
         self.reading = hashlib.sha256(text.encode()).hexdigest()
         self.customers = ""
+        self._forgotten = forgotten
         self._folder = folder
         self._pattern = pattern
         self._hashes: np.ndarray | None = None
@@ -139,6 +143,8 @@ class Index:
         """What is known of a content, if it is still true."""
         if self._before.get("reading") != self.reading or self._has_customers_left:
             return None
+        if self._before.get("forgotten", "") != self._forgotten:
+            return None
         known = self._before["entries"].get(sha256)
         if known is None or (known["unknown"] and self._has_other_customers):
             return None
@@ -166,13 +172,12 @@ class Index:
         """Remember this intake; files that it does not need any more are deleted."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._hashes is not None:
-            content = io.BytesIO()
-            np.save(content, self._hashes)
-            tables.write_bytes(self._folder / "customers.npy", content.getvalue())
+            keep_hashes(self._folder / "customers.npy", self._hashes)
         remembered = {
             "reading": self.reading,
             "pattern": self._pattern,
             "customers": self.customers,
+            "forgotten": self._forgotten,
             "paths": {delivery.path: delivery.sha256 for delivery in found},
             "entries": {content.sha256: asdict(content.entry) for content in contents},
             "rejects": {
@@ -206,6 +211,14 @@ def _read(path: Path) -> dict[str, Any]:
         error.next_step = f"delete {path}: every delivery is then read again"
         raise
     return found
+
+
+def keep_hashes(path: Path, hashes: np.ndarray) -> str:
+    """Write hashes of customers, and return their digest."""
+    content = io.BytesIO()
+    np.save(content, hashes)
+    tables.write_bytes(path, content.getvalue())
+    return _digest(hashes)
 
 
 def _hashes_in(path: Path) -> np.ndarray:

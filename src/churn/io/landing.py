@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 
 from churn.contracts import REQUIRED, SOURCES
 from churn.errors import InputError, nearest
-from churn.io import tables
+from churn.io import forgotten, tables
 from churn.io.engine import Engine, Resources, near, opened
+from churn.io.forgotten import Forgotten
 from churn.settings import SourceSettings
 from churn.usage.columns import identifier, parsed_query
 
@@ -72,6 +73,7 @@ def wanted(
         mapping.setdefault("customer_id", shared)
     key = "source.columns" if name == "events" else f"source.side_columns.{name}"
     names = {ours: mapping.get(ours, ours) for ours in SOURCES[name].columns}
+    names = {ours: theirs for ours, theirs in names.items() if theirs or ours in REQUIRED[name]}
     for ours, theirs in names.items():
         if theirs not in there and (ours in REQUIRED[name] or ours in mapping):
             raise no_column(label, theirs, there, key=f"{key}.{ours}")
@@ -106,7 +108,7 @@ def reach(files: Sequence[Path], watermark: str, *, reread_rows: int) -> Reach |
             raise _damaged(path, error) from error
         if sum(map(len, values)) >= reread_rows:
             break
-    if not values:
+    if not sum(map(len, values)):
         return None
     every = pa.chunked_array([chunk.cast(values[0].type) for v in values for chunk in v.chunks])
     ordered = every.combine_chunks().sort("descending")
@@ -132,6 +134,25 @@ def land(fetched: Path, place: Path, watermark: str) -> Path:
     numbers = [int(path.name.split("_")[0]) for path in landed(place)]
     span = f"{_in_a_name(column[0])}..{_in_a_name(column[-1])}"
     return put(fetched, place / f"{max(numbers, default=0) + 1:06d}_{span}.parquet")
+
+
+def strip(fetched: Path, *, source: SourceSettings, gone: Forgotten) -> int:
+    """Take everybody who was forgotten out of a file that is about to land; how many rows."""
+    kept = fetched.with_suffix(".kept")
+    n_gone = forgotten.without(fetched, kept, gone=gone, columns=id_columns(source))
+    if n_gone:
+        os.replace(kept, fetched)
+        log.info("%s rows of who was forgotten do not land", f"{n_gone:,}")
+    return n_gone
+
+
+def id_columns(source: SourceSettings) -> dict[str, set[str]]:
+    """How the columns with ids of customers and of people are called, here and in the source."""
+    sides = [mapping.get("customer_id", "customer_id") for mapping in source.side_columns.values()]
+    return {
+        "customer": {"customer_id", source.columns.get("customer_id", "customer_id"), *sides},
+        "user": {"user_id", source.columns.get("user_id", "user_id")},
+    }
 
 
 def put(finished: Path, target: Path) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, MachineError
 from churn.io import journey, landing, steady, tables
+from churn.io.formats import SUFFIXES
 from churn.settings import SourceSettings
 
 TRUTH = ".truth"
@@ -71,12 +72,12 @@ def listed(pattern: str, *, key: str, cache: Path) -> list[Delivery]:
 
     Raises `InputError` when nothing matches, or what matches is a simulation's truth.
     """
-    local = _remote(pattern, cache=cache) if "://" in pattern else _local(pattern)
-    if not local:
+    found = _remote(pattern, cache=cache) if "://" in pattern else local(pattern)
+    if not found:
         raise _nothing(pattern, key=key)
-    for path in local.values():
+    for path in found.values():
         _refuse_truth(path)
-    return [_delivery(path, local[path]) for path in sorted(local)]
+    return [_delivery(path, found[path]) for path in sorted(found)]
 
 
 def _delivery(path: str, local: Path) -> Delivery:
@@ -84,8 +85,26 @@ def _delivery(path: str, local: Path) -> Delivery:
     return Delivery(path, tables.sha256(local), local, stamp)
 
 
-def _local(pattern: str) -> dict[str, Path]:
-    return {path: Path(path) for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)}
+def local(pattern: str) -> dict[str, Path]:
+    """The files of this machine that a glob matches."""
+    found = glob.glob(pattern, recursive=True)
+    for path in sorted(found):
+        _refuse_no_file(Path(path))
+    return {path: Path(path) for path in found if os.path.isfile(path)}
+
+
+def _refuse_no_file(path: Path) -> None:
+    """Raise `InputError` for a match that holds rows that nobody would miss: a link to nothing, a
+    pipe, a folder named like a file. Other folders are no deliveries."""
+    if path.is_file() or (path.is_dir() and path.suffix.lower() not in SUFFIXES):
+        return
+    got = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+    raise InputError(
+        f"{path} is no file",
+        got=got if path.exists() else "a link that leads nowhere",
+        expected="files",
+        next_step=f"point the source to {path}/*" if path.is_dir() else "remove it, or restore it",
+    )
 
 
 def _remote(url: str, *, cache: Path) -> dict[str, Path]:
@@ -103,7 +122,7 @@ def _remote(url: str, *, cache: Path) -> dict[str, Path]:
             next_step="install the driver (s3fs, gcsfs, adlfs …), or use a local path",
         ) from error
     if isinstance(system, LocalFileSystem):
-        return _local(inside)
+        return local(inside)
     try:
         return {name: _copied(system, name, cache=cache) for name in _names(system, inside)}
     except OSError as error:

@@ -31,8 +31,9 @@ os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
-def held(place: Path, *, doing: str) -> Iterator[None]:
-    """Hold the lock of workspace `place`; raises `LockedError` naming the process that has it.
+def held(place: Path, *, doing: str, waits: bool = False) -> Iterator[None]:
+    """Hold the lock of workspace `place`; raises `LockedError` naming the process that has it, unless
+    it `waits` for that one to end.
 
     What runs that were killed here had begun to write is removed.
     """
@@ -42,12 +43,16 @@ def held(place: Path, *, doing: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise LockedError(
-                f"another run works in {place}",
-                got=f"the lock of {file.read().strip() or 'a process that has just started'}",
-                expected="one run per workspace at a time",
-                next_step="wait for it to end, or use another workspace=",
-            ) from error
+            holder = file.read().strip() or "a process that has just started"
+            if not waits:
+                raise LockedError(
+                    f"another run works in {place}",
+                    got=f"the lock of {holder}",
+                    expected="one run per workspace at a time",
+                    next_step="wait for it to end, or use another workspace=",
+                ) from error
+            log.info("waits for %s to end", holder)
+            fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
         file.write(f"`churn {doing}`, process {os.getpid()}")
         file.flush()

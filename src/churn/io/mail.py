@@ -1,7 +1,8 @@
 """The weekly digests as e-mails: one of the whole list, and one for each owner; text and HTML."""
 
 import email.policy
-from datetime import UTC, datetime, time
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
 from email.message import EmailMessage
 from typing import Any
 
@@ -52,6 +53,28 @@ def owner_digests(listing: Listing) -> dict[str, bytes]:
         content = _content(listing, own, n_named=N_OWN, owner=owner)
         found[owner] = _mail(listing, subject, content)
     return found
+
+
+def stale_line(as_of: date | None) -> str:
+    """That no new list came out, for a notice: nobody's name and no figure leaves the house."""
+    data = f"the list is still that of {wording.day(as_of)}" if as_of else "there is no list yet"
+    return f"STALE: the weekly run published nothing; {data}."
+
+
+def stale_eml(as_of: date | None, refused: Mapping[str, str]) -> bytes:
+    """The mail that no new list came out, as the bytes of an `.eml`: what was found, what was expected
+    and what to do (the parts of an error). It has no date: whoever sends it adds one."""
+    line = stale_line(as_of)
+    names = {"got": "Found", "expected": "Expected", "next_step": "To do"}
+    said = [f"{words}: {wording.visible(refused[name])}" for name, words in names.items()]
+    mail = EmailMessage(policy=email.policy.SMTP)
+    mail["Subject"] = wording.visible(f"No new retention list: {refused['what']}")[:MAX_SUBJECT]
+    body = [line, "", wording.visible(refused["what"]), *said, "", STALE_WORDS]
+    mail.set_content("\n".join(body) + "\n", cte="quoted-printable")
+    return mail.as_bytes()
+
+
+STALE_WORDS = "Nothing that was published has changed. The page of the list carries the same words."
 
 
 def _mail(listing: Listing, subject: str, content: dict[str, Any]) -> bytes:

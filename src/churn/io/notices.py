@@ -2,11 +2,11 @@
 
 import importlib
 import logging
-import os
 import warnings
 from typing import Any
 
 from churn.errors import ConfigurationError, MachineError
+from churn.io import secret
 
 
 def require(variables: list[str]) -> None:
@@ -31,7 +31,7 @@ def send(variable: str, *, title: str, text: str) -> None:
 
 
 def _service(variable: str) -> Any:
-    given = os.environ.get(variable, "").strip()
+    given = secret.read(variable).strip()
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", DeprecationWarning

@@ -16,8 +16,9 @@ from churn.io import tables
 
 @dataclass(frozen=True)
 class Message:
-    """Something to deliver: `kind` mail or notice; `name` the mail's file, or the variable that says
-    where a notice goes; `revision` which list it is about; `text` the `.eml` or the notice."""
+    """Something to deliver: `kind` mail, notice, copy or table; `name` the mail's file, the variable
+    that says where a notice goes, the setting or the table; `revision` which list it is about; `text`
+    the `.eml` or the notice, of the others a fingerprint of what they bring."""
 
     kind: str
     revision: str
@@ -26,7 +27,7 @@ class Message:
 
     @property
     def fingerprint(self) -> str:
-        words = [self.kind, self.name if self.kind == "notice" else "", self.text]
+        words = [self.kind, self.name if self.kind in ("notice", "table") else "", self.text]
         return hashlib.sha256("\x00".join(words).encode()).hexdigest()[:32]
 
     @property
@@ -76,6 +77,22 @@ def delivered(place: Path, message: Message) -> None:
     tables.write_bytes(
         _folder(place, "delivered") / message.fingerprint, f"{message.words}\n".encode()
     )
+    (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
+
+
+def waits(place: Path, message: Message) -> bool:
+    return (_folder(place, "waiting") / f"{message.fingerprint}.json").exists()
+
+
+def drop(place: Path, name: str) -> None:
+    """Give up what waits under `name`: it is no longer true."""
+    for message in waiting(place):
+        if message.name == name:
+            give_up(place, message)
+
+
+def give_up(place: Path, message: Message) -> None:
+    """Let `message` wait no more."""
     (_folder(place, "waiting") / f"{message.fingerprint}.json").unlink(missing_ok=True)
 
 

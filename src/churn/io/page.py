@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -53,9 +54,15 @@ def page_html(listing: Listing) -> str:
 
 
 def index_html(
-    *, current: str | None, as_of: date | None, banner: str | None, revisions: list[str]
+    *,
+    current: str | None,
+    as_of: date | None,
+    banner: str | None,
+    revisions: list[str],
+    why: Sequence[str] = (),
 ) -> str:
-    """The page people bookmark: says whether the list is stale, links to it and to those before.
+    """The page people bookmark: says whether the list is stale and `why`, links to it and to those
+    before.
 
     `current` and `revisions` are `<as_of>/r<N>` below this page.
     """
@@ -65,6 +72,7 @@ def index_html(
         current=quote(current) if current else None,
         as_of=wording.day(as_of),
         banner=wording.visible(banner) if banner else None,
+        why=[wording.visible(line) for line in why],
         revisions=[_revision(name, revisions) for name in revisions if name != current],
         style=style,
         policy=_policy(style),

@@ -6,11 +6,12 @@ import shutil
 import unicodedata
 from pathlib import Path
 
-from churn.io import export, mail, page, tables, workbook
+from churn.io import export, listing_file, mail, page, tables, workbook
 from churn.io.handout import Listing
 
 DIGEST = "digest.eml"
-FILES = ("retention_list.csv", "retention_list.xlsx", "retention_list.html", DIGEST)
+STALE, LISTING = "stale.eml", "listing.json"
+FILES = ("retention_list.csv", "retention_list.xlsx", "retention_list.html", DIGEST, LISTING)
 DIGESTS = "digests"
 """The folder of the owners' digests; `DIGEST` is the one of the whole list."""
 
@@ -18,13 +19,15 @@ DIGESTS = "digests"
 def write(listing: Listing, folder: Path) -> None:
     """Write everything that people open of one week's list into `folder`.
 
-    CSV, workbook, page, the digest of the whole list and one per owner, none with an address. What
-    an earlier run left in `digests/` is removed.
+    CSV, workbook, page, the digest of the whole list and one per owner, none with an address; and
+    what they were made from beside the rows, so that `churn forget` can make them again without
+    somebody. What an earlier run left in `digests/` is removed.
     """
     tables.write_bytes(folder / "retention_list.csv", export.csv_bytes(listing.rows))
     tables.write_bytes(folder / "retention_list.xlsx", workbook.workbook_bytes(listing))
     tables.write_bytes(folder / "retention_list.html", page.page_html(listing).encode())
     tables.write_bytes(folder / DIGEST, mail.digest_eml(listing))
+    tables.write_bytes(folder / LISTING, listing_file.to_bytes(listing))
     shutil.rmtree(folder / DIGESTS, ignore_errors=True)
     for owner, content in mail.owner_digests(listing).items():
         (folder / DIGESTS).mkdir(exist_ok=True)
@@ -32,7 +35,7 @@ def write(listing: Listing, folder: Path) -> None:
 
 
 def files(folder: Path) -> list[str]:
-    """What `write` left in `folder`, as paths below it; nothing else there is for people."""
+    """What `write` left in `folder`, as paths below it."""
     digests = sorted(path.name for path in (folder / DIGESTS).glob("*.eml"))
     return [*FILES, *(f"{DIGESTS}/{name}" for name in digests)]
 

@@ -103,7 +103,7 @@ def _manifest(
     return {
         "as_of": part,
         "previous": before and {"revision": before.revision, "manifest_sha256": before.sha256},
-        "files": {name: _described(folder / name) for name in _names(folder)},
+        "files": described(folder),
         "inputs": {
             "deliveries": usage["deliveries"],
             **{name: _input(workspace, name) for name in (*USAGE, *SIDES)},
@@ -112,6 +112,7 @@ def _manifest(
         "model_version": bundle.described(workspace.place).version,
         "counts": {
             "rows": usage["rows"],
+            "sides": usage["sides"],
             "active_customers": n_scored + n_not,
             "scored": n_scored,
             "not_scored": n_not,
@@ -147,10 +148,13 @@ def _counted(policy: Policy) -> dict[str, int]:
     return {name: len(getattr(policy, name)) for name in ("always", "do_not_contact", "capacities")}
 
 
-def _names(folder: Path) -> list[str]:
-    """The files of a revision as paths below it."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+def described(folder: Path) -> dict[str, Any]:
+    """The files of a revision, as paths below it, with sha256 and rows."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    return {
+        name: _described(folder / name)
+        for name in sorted(path.relative_to(folder).as_posix() for path in found)
+    }
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Everybody who was scored, with all that decides who is listed: the list as a question to ranking."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -8,7 +7,7 @@ from datetime import date
 import pandas as pd
 
 from churn import contracts
-from churn.io import earlier, records, tables
+from churn.io import earlier, records, secret, tables
 from churn.io.earlier import Earlier
 from churn.io.workspace import Workspace
 from churn.retention import holdout, listing, ranking, states
@@ -49,7 +48,7 @@ def ranked(settings: Settings, as_of: date) -> Roster:
 
 def holdout_key(settings: Settings) -> str | None:
     """The key of the draw: from the environment; the simulated product brings its own."""
-    if given := os.environ.get(KEY_VARIABLE):
+    if given := secret.read(KEY_VARIABLE):
         return given
     return settings.retain.demo_key or None if settings.source.name == "demo" else None
 

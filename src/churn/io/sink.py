@@ -71,6 +71,16 @@ def unsent(
     return failures
 
 
+def forget(sink: SinkSettings, customer: str) -> int:
+    """Delete the rows of a customer from every table that was written; how many."""
+    if sink.name == "none":
+        return 0
+    from churn.io import sql_sink
+
+    names = [name for key in MADE_BY if (name := getattr(sink, key))]
+    return sum(sql_sink.without(sink, name, customer) for name in names)
+
+
 def _shipment(name: str, *, place: Path, as_of: date) -> Shipment:
     """The panel comes whole, with every snapshot in it; of the others the part of `as_of`."""
     files = tables.parts(place / name, made_by=MADE_BY[name])

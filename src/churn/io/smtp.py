@@ -3,7 +3,6 @@
 import email
 import email.policy
 import hashlib
-import os
 import smtplib
 import ssl
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from email.message import EmailMessage
 
 from churn.errors import ChurnError, ConfigurationError, MachineError
+from churn.io import secret
 from churn.settings.deliver import DeliverSettings
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -30,13 +30,13 @@ def addressed(content: str, *, sender: str, recipient: str) -> EmailMessage:
 
 
 def credentials(deliver: DeliverSettings) -> tuple[str, str] | None:
-    """User and password from the environment; None where neither is set.
+    """User and password from the environment, or the files it names; None where neither is set.
 
     Raises `ConfigurationError` for one without the other, and for a password that would travel
     readable to another machine.
     """
     names = (deliver.user_variable, deliver.password_variable)
-    user, password = (os.environ.get(name, "") for name in names)
+    user, password = (secret.read(name) for name in names)
     if bool(user) != bool(password):
         missing = names[0] if password else names[1]
         raise ConfigurationError(
@@ -106,7 +106,7 @@ def _failure(error: Exception, deliver: DeliverSettings) -> ChurnError:
     elif isinstance(error, smtplib.SMTPResponseException):
         said = f"{error.smtp_code} {_readable(error.smtp_error)}"
     for name in (deliver.user_variable, deliver.password_variable):
-        said = said.replace(os.environ.get(name) or "\x00", "***")
+        said = said.replace(secret.read(name) or "\x00", "***")
     hints = {
         smtplib.SMTPAuthenticationError: f"check {deliver.user_variable} and {deliver.password_variable}",
         smtplib.SMTPNotSupportedError: "check deliver.security",

@@ -16,12 +16,14 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as compute
 
 from churn.errors import ConfigurationError, InputError
-from churn.io import accounts, convert, listing, rivals, steady
+from churn.io import accounts, convert, forgotten, listing, rivals, steady
 from churn.io import side_tables as sides
 from churn.io.accounts import Account
 from churn.io.engine import Engine, Resources, near, opened
+from churn.io.forgotten import Forgotten
 from churn.io.index import Content, Entry, Found, Index
 from churn.io.listing import Delivery
 from churn.io.rivals import groups_of
@@ -54,7 +56,15 @@ class Intake:
     contents: tuple[Content, ...]
     rules: Rules
     known_customers: pa.Table | None
+    gone: Mapping[str, pa.Table]
+    copies: tuple[Path, ...]
     deliveries: tuple[Delivery, ...]
+
+    def drop_copies(self) -> None:
+        """Delete the copies of remote files in which somebody stands who was forgotten, once they
+        are read: the next run copies them anew."""
+        for path in self.copies:
+            path.unlink(missing_ok=True)
 
     def bind(
         self, engine: Engine, month: str | None, *, among: Collection[str] | None = None
@@ -66,6 +76,8 @@ class Intake:
         chosen = [c for c in self.contents if wanted is None or {*wanted} & {*c.entry.months}]
         if self.known_customers is not None:
             engine.bind("known_customers", self.known_customers)
+        for name, ids in self.gone.items():
+            engine.bind(name, ids)
         queries = []
         spotless = [content for content in chosen if content.is_spotless]
         others = [content for content in chosen if not content.is_spotless]
@@ -129,10 +141,12 @@ def take_in(
     _refuse_unknown_formats(source)
     pattern = listing.patterns(source, workspace=workspace)["events"]
     found = listing.listed(pattern, key="source.events", cache=cache)
-    index = Index(cache, pattern=pattern, source=source)
+    gone = forgotten.read(workspace)
+    index = Index(cache, pattern=pattern, source=source, forgotten=gone.digest)
     listing.refuse_vanished(index.paths, found, index=index.path)
     known = sides.known_customers(source, workspace=workspace, cache=cache)
-    rules = Rules({name: tuple(globs) for name, globs in source.exclude.items()}, known is not None)
+    excluded = {name: tuple(globs) for name, globs in source.exclude.items()}
+    rules = Rules(excluded, known is not None, bool(gone))
     with (
         steady.explained(found),
         opened(resources) as engine,
@@ -142,7 +156,8 @@ def take_in(
             here.bind("known_customers", known)
             engine.bind("known_customers", known)
         index.meet(here.table(events.known_hashes()) if known is not None else None)
-        files = _files(found, source, index=index, here=here, engine=engine)
+        files = _files(found, source, index=index, here=here, engine=engine, gone=gone)
+        left_out = _left_out(files, gone, index=index, engine=engine)
         contents = _contents(files, rules=rules, index=index, engine=engine)
         rejects = accounts.rejects_of(contents, index)
         accounts.refuse_too_many(
@@ -168,6 +183,8 @@ def take_in(
             contents=contents,
             rules=rules,
             known_customers=known,
+            gone=left_out,
+            copies=_tainted(found, contents, cache) if gone else (),
             deliveries=tuple(found),
         )
         if any(not content.has_duplicates_only for content in contents):
@@ -176,6 +193,35 @@ def take_in(
     steady.refuse_changed(found, fresh=fresh)
     index.keep(found, contents)
     return intake
+
+
+def _tainted(
+    found: Sequence[Delivery], contents: Sequence[Content], cache: Path
+) -> tuple[Path, ...]:
+    """The copies of remote files of which rows were left out."""
+    excluded = {content.sha256 for content in contents if content.entry.excluded}
+    return tuple(d.local for d in found if d.sha256 in excluded and cache in d.local.parents)
+
+
+def _left_out(
+    files: Sequence[Found], gone: Forgotten, *, index: Index, engine: Engine
+) -> dict[str, pa.Table]:
+    """Tables `forgotten_customers` and `forgotten_users`, bound: the ids in `files` of who was
+    forgotten. Only files with rows that are new, or were excluded, are asked again."""
+    ids: dict[str, set[str]] = {"customer": set(), "user": set()}
+    asked = [file for file in files if (e := index.entry(file.sha256)) is None or e.excluded]
+    for reading, group in groups_of(asked) if gone else []:
+        engine.bind("raw", [file.file.place for file in group], row_numbers=True)
+        named = engine.table(events.named(reading))
+        for kind, found in ids.items():
+            found |= {*gone.among(kind, compute.unique(named[f"{kind}_id"]).to_pylist())}
+    tables_of = {
+        f"forgotten_{kind}s": pa.table({f"{kind}_id": pa.array(sorted(found), pa.string())})
+        for kind, found in ids.items()
+    }
+    for name, table in tables_of.items() if gone else []:
+        engine.bind(name, table)
+    return tables_of if gone else {}
 
 
 def _refuse_unknown_formats(source: SourceSettings) -> None:
@@ -234,6 +280,7 @@ def _files(
     index: Index,
     here: Engine,
     engine: Engine,
+    gone: Forgotten,
 ) -> list[Found]:
     """Every content once, under the first path that holds it, as something `engine` can scan."""
     firsts = {delivery.sha256: delivery for delivery in reversed(found)}
@@ -249,6 +296,7 @@ def _files(
                 source=source,
                 engine=here,
                 is_read_elsewhere=engine.is_distributed,
+                gone=gone,
             ),
         )
         for delivery in sorted(firsts.values(), key=lambda delivery: delivery.path)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError
-from churn.io import convert, landing, tables
+from churn.io import declared, forgotten, landing, tables
 from churn.io.engine import Resources
 from churn.io.lock import held
 from churn.settings import SourceSettings
@@ -39,7 +39,7 @@ def fetch(source: SourceSettings, *, workspace: Path, resources: Resources) -> N
         )
     from churn.io.engine.catalogue import Catalogue
 
-    place = landing.folder(source, workspace=workspace)
+    place, gone = landing.folder(source, workspace=workspace), forgotten.read(workspace)
     catalogue = Catalogue(replace(resources, name="spark"))
     with held(place, doing="rollup"):
         schemas = {
@@ -53,6 +53,8 @@ def fetch(source: SourceSettings, *, workspace: Path, resources: Resources) -> N
             by = _month_column(schemas[name], source=source) if name == "events" else None
             with tables.staging(target) as staged:
                 files = catalogue.land(text, columns[name], staged / "rows", by_month_of=by)
+                for path in files.values():
+                    landing.strip(path, source=source, gone=gone)
                 if name == "events":
                     _land_events(files, target, text=text)
                 else:
@@ -65,7 +67,7 @@ def _columns(name: str, schema: pa.Schema, *, source: SourceSettings) -> list[st
     wanted = landing.wanted(name, label, schema.names, source=source)
     for ours, theirs in wanted.items():
         if name == "events" or ours == "customer_id":
-            convert.checked_kind(label, ours, schema.field(theirs), source=source)
+            declared.checked_kind(label, ours, schema.field(theirs), source=source)
     return list(dict.fromkeys(wanted.values())) if name == "events" else list(schema.names)
 
 

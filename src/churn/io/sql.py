@@ -4,7 +4,6 @@ The address holds a password. It is read from a variable, kept in no file, log o
 a driver says is cleaned of it before anybody sees it; the driver's own exception is not passed on.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from churn.errors import ChurnError, ConfigurationError, InputError, MachineError
+from churn.io import secret
 
 UNDEFINED = ("42P01", "42703", "3F000")
 """SQLSTATE of a table, a column or a schema that is not there."""
@@ -27,7 +27,7 @@ def address(variable: str) -> sa.URL:
 
     Raises `ConfigurationError` where it is not set or is no URL; neither message shows its value.
     """
-    given = os.environ.get(variable, "").strip()
+    given = secret.read(variable).strip()
     shape = "an SQLAlchemy URL such as postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE"
     if not given:
         raise ConfigurationError(
@@ -110,12 +110,12 @@ def masked(text: str, place: sa.URL) -> str:
     """
     from urllib.parse import quote, quote_plus
 
-    secrets = [place.password or ""]
+    hidden = [place.password or ""]
     for name, value in place.query.items():
         if any(word in name.lower() for word in SECRET_WORDS):
-            secrets += [value] if isinstance(value, str) else list(value)
-    for secret in filter(None, secrets):
-        for spelled in (secret, quote(secret, safe=""), quote_plus(secret)):
+            hidden += [value] if isinstance(value, str) else list(value)
+    for word in filter(None, hidden):
+        for spelled in (word, quote(word, safe=""), quote_plus(word)):
             text = text.replace(spelled, "***")
     return text
 

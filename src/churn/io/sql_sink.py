@@ -63,6 +63,15 @@ def replace(sink: SinkSettings, name: str, shipment: Shipment) -> int:
     return sum(int(file.metadata.num_rows) for file in files)
 
 
+def without(sink: SinkSettings, name: str, customer: str) -> int:
+    """Delete the rows of a customer from table `name`, if it is there; how many."""
+    with sql.connected(sink.url_variable, is_read_only=False) as connection:
+        if not sa.inspect(connection).has_table(name, schema=sink.schema):
+            return 0
+        table = sa.table(name, sa.column("customer_id"), schema=sink.schema)
+        return connection.execute(sa.delete(table).where(table.c.customer_id == customer)).rowcount
+
+
 def _filled_in(
     connection: sa.Connection, table: sa.Table, ours: sa.ColumnElement[bool]
 ) -> list[dict[str, Any]]:

@@ -17,8 +17,9 @@ import sqlalchemy as sa
 
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, nearest
-from churn.io import convert, landing, sql, tables
+from churn.io import declared, forgotten, landing, sql, tables
 from churn.io.engine import Resources
+from churn.io.forgotten import Forgotten
 from churn.io.landing import Reach
 from churn.io.lock import held
 from churn.settings import SourceSettings
@@ -98,7 +99,7 @@ def fetch(source: SourceSettings, *, workspace: Path, resources: Resources) -> N
             expected="the table, view or SELECT that holds the usage log",
             next_step="set source.events=SCHEMA.TABLE",
         )
-    place = landing.folder(source, workspace=workspace)
+    place, gone = landing.folder(source, workspace=workspace), forgotten.read(workspace)
     with (
         held(place, doing="rollup"),
         sql.connected(source.url_variable, is_read_only=True) as connection,
@@ -108,15 +109,18 @@ def fetch(source: SourceSettings, *, workspace: Path, resources: Resources) -> N
         tables.write_json(place / "asked.json", {**given, "watermark": source.watermark})
         for name, relation in found.items():
             if name != "events":
-                _whole(connection, relation, fields[name], place / f"{name}.parquet", source=source)
+                target = place / f"{name}.parquet"
+                _whole(connection, relation, fields[name], target, source=source, gone=gone)
         if source.watermark:
             _increment(
                 connection, found["events"], fields["events"], place / "events", source=source,
-                resources=resources,
+                resources=resources, gone=gone,
             )  # fmt: skip
         else:
             target = place / "events" / "whole.parquet"
-            n_rows = _whole(connection, found["events"], fields["events"], target, source=source)
+            n_rows = _whole(
+                connection, found["events"], fields["events"], target, source=source, gone=gone
+            )
             if not n_rows:
                 raise _empty(found["events"])
             log.info("%s: %s rows", found["events"].label, f"{n_rows:,}")
@@ -208,13 +212,13 @@ def _fields(name: str, relation: Relation, *, source: SourceSettings) -> list[Fi
     for ours, theirs in wanted.items():
         kind = there[theirs].arrow
         if name == "events":
-            convert.checked_kind(relation.label, ours, kind, source=source)
+            declared.checked_kind(relation.label, ours, kind, source=source)
         elif ours == "customer_id" and there[theirs].kind in ("integer", "number", "decimal"):
             is_whole = there[theirs].kind == "integer"
             if not (is_whole and source.integer_ids):
                 where = f"{relation.label} column {theirs!r}"
                 kind_of_number = "integer" if is_whole else "number"
-                raise convert.number_as_id(where, ours, str(kind.type), kind=kind_of_number)
+                raise declared.number_as_id(where, ours, str(kind.type), kind=kind_of_number)
     if name != "events":
         return list(relation.fields)
     names = list(dict.fromkeys(wanted.values()))
@@ -239,7 +243,7 @@ def _refuse_watermark(relation: Relation, name: str) -> None:
 
 def _whole(
     connection: sa.Connection, relation: Relation, fields: list[Field], target: Path, *,
-    source: SourceSettings,
+    source: SourceSettings, gone: Forgotten,
 ) -> int:  # fmt: skip
     """Read a table whole into `target`, which stays as it is where nothing has changed.
 
@@ -251,6 +255,7 @@ def _whole(
     with tables.staging(target.parent) as staged:
         path = staged / "fetched.parquet"
         n_rows = _stream(connection, relation, ordered, fields, path, batch_rows=source.batch_rows)
+        n_rows -= landing.strip(path, source=source, gone=gone)
         is_known = target.exists() and tables.sha256(path) == tables.sha256(target)
         if not is_known and (n_rows or target.stem != "whole"):
             landing.put(path, target)
@@ -259,7 +264,7 @@ def _whole(
 
 def _increment(
     connection: sa.Connection, relation: Relation, fields: list[Field], place: Path, *,
-    source: SourceSettings, resources: Resources,
+    source: SourceSettings, resources: Resources, gone: Forgotten,
 ) -> None:  # fmt: skip
     """Land the rows that have come since the last file, if any, as one file more in `place`."""
     watermark = str(source.watermark)
@@ -273,6 +278,7 @@ def _increment(
             connection, relation, statement, fields, path, batch_rows=source.batch_rows,
             watermark=watermark,
         )  # fmt: skip
+        n_rows -= landing.strip(path, source=source, gone=gone)
         if reach and source.reread_rows:
             chosen = staged / "fresh.parquet"
             n_rows = landing.fresh(

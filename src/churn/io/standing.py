@@ -32,7 +32,7 @@ def fresh(published: Path, *, last_day: date) -> None:
         "refused": None,
         "deliveries": [],
     }
-    _write(published, status, banner=None)
+    _write(published, status, banner=None, why=[])
 
 
 @contextmanager
@@ -65,12 +65,13 @@ def stale(published: Path, error: ChurnError) -> None:
             "next_step": error.next_step,
         },
     }
-    _write(published, status, banner=_banner(published, error))
+    _write(published, status, banner=_banner(published), why=_why(error))
 
 
 def status_of(published: Path) -> dict[str, Any]:
     """What the status for monitors says now; of nothing where there is none that can be read."""
-    nothing: dict[str, Any] = {"current": None, "as_of": None, "age_days": None, "deliveries": []}
+    nothing: dict[str, Any] = dict.fromkeys(("current", "as_of", "age_days", "refused"))
+    nothing["deliveries"] = []
     try:
         found = tables.read_json(published / STATUS)
     except (OSError, ChurnError):
@@ -95,24 +96,26 @@ def _unforeseen(error: Exception) -> MachineError:
     )
 
 
-def _banner(published: Path, error: ChurnError) -> str:
-    """Whose data this is, what has happened, and what to do, in one line.
-
-    Names of files have no place on a page that CS reads.
-    """
+def _banner(published: Path) -> str:
     there = publish.revisions(published)
     data = f"data as of {wording.day(there[-1].split('/')[0])}" if there else "no list yet"
-    found = f"Found: {error.got}. Expected: {error.expected}. Next: {error.next_step}."
-    return f"STALE, {data}: {error.what}. {found}"
+    return f"STALE, {data}: the weekly run published nothing new."
 
 
-def _write(published: Path, status: dict[str, Any], *, banner: str | None) -> None:
+def _why(error: ChurnError) -> list[str]:
+    """The parts of `error` in lines."""
+    found = f"Found: {error.got}. Expected: {error.expected}."
+    return [error.what, found, f"What to do: {error.next_step}"]
+
+
+def _write(published: Path, status: dict[str, Any], *, banner: str | None, why: list[str]) -> None:
     listed = publish.revisions(published)
     now = listed[-1] if listed else None
     html = page.index_html(
         current=now,
         as_of=date.fromisoformat(now.split("/")[0]) if now else None,
         banner=banner,
+        why=why,
         revisions=list(reversed(listed)),
     )
     tables.write_json(published / STATUS, status)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from churn.io import secret
 from churn.settings import Settings
 
 logger = logging.getLogger("churn")
@@ -29,6 +30,14 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "PGCONNECT_TIMEOUT": "5",
 }
+
+SECRETS = (
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "PGPASSWORD",
+)
+"""What MLflow and its drivers read from the environment; each may stand in a file (`secret`)."""
 
 REFUSED = (401, 403)
 """What a server answers to a login that it does not know, or that may not."""
@@ -137,6 +146,8 @@ def or_else(action: Callable[[], T], otherwise: T, what: str) -> T:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    for name in SECRETS:
+        secret.exported(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -224,6 +224,11 @@ def _require(folder: Path, *, made_by: str) -> None:
 def verify(path: Path, expected: str | None, *, next_step: str) -> None:
     """Raise `InputError` when the file at `path` is gone, or its sha256 is not the `expected` one."""
     found = sha256(path) if path.exists() else "no such file"
+    require_hash(path, found, expected, next_step=next_step)
+
+
+def require_hash(path: Path, found: str, expected: str | None, *, next_step: str) -> None:
+    """The same where the sha256 `found` is known, that of the very bytes that are to be used."""
     if expected is None or found != expected:
         raise InputError(
             f"{path} is not the file that was written",
@@ -280,15 +285,30 @@ def read_json(path: Path) -> Any:
 
     Raises `InputError` when it was cut short, or its seal says that it is another one.
     """
+    content = _parsed(path)
+    if not (isinstance(content, dict) and SEAL in content):
+        return content
+    plain = unsealed(content)
+    if content[SEAL] != _seal(plain):
+        raise _damaged(path, "a seal that does not fit what it says")
+    return plain
+
+
+def is_sealed(path: Path) -> bool:
+    content = _parsed(path)
+    return isinstance(content, dict) and SEAL in content
+
+
+def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sealed file says, whatever its seal."""
+    return {name: value for name, value in content.items() if name != SEAL}
+
+
+def _parsed(path: Path) -> Any:
     try:
-        content = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except ValueError as error:
         raise _damaged(path, str(error)) from error
-    if isinstance(content, dict) and SEAL in content:
-        found = content.pop(SEAL)
-        if found != _seal(content):
-            raise _damaged(path, "a seal that does not fit what it says")
-    return content
 
 
 def _seal(content: Any) -> str:

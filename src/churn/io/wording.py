@@ -1,11 +1,12 @@
 """Numbers, dates and strangers' texts as people read them, in every file that they open."""
 
 import math
-import re
 from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
+
+from churn.unseen import BREAKS, UNSEEN, spelled
 
 DASH = "–"
 """What stands where a value is missing."""
@@ -17,12 +18,6 @@ SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£"}
 """Currencies whose sign is beyond doubt; all others are written as their code."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-_BREAKS = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u115f\u180e\u200b\u200e\u200f"
-    "\u202a-\u202e\u2060-\u2069\u3164\ufeff\ufff9-\ufffb\U000e0001-\U000e007f]"
-)
 
 
 def missing(value: object) -> bool:
@@ -43,7 +38,7 @@ def visible(text: str) -> str:
     >>> visible("Acme\\u202egnp.exe")
     'Acme[U+202E]gnp.exe'
     """
-    return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", _BREAKS.sub(" ", text))
+    return UNSEEN.sub(spelled, BREAKS.sub(" ", text))
 
 
 def text(value: object) -> str:

@@ -1,7 +1,8 @@
 """Typed settings for every Hydra key, built into the rooms' own value objects.
 
 `inputs` what goes in, `lab` training and experiments, `weekly` what comes of a model, `deliver` who
-gets it; a policy of the list is `retention.policy.Policy` itself. `checks` refuses values.
+gets it; a policy of the list is `retention.policy.Policy` itself, what is plausible
+`quality.Bands`. `checks` refuses values.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from churn.conf_tree import CONF
+from churn.data_only import require_content
 from churn.errors import ConfigurationError, InputError
 from churn.features.candidates import Candidates
 from churn.features.labels import Definition
@@ -39,6 +41,7 @@ from churn.settings.lab import (
 from churn.settings.proof import ImpactSettings, OutcomesSettings
 from churn.settings.weekly import ConfigSettings, ExplainSettings, ReplaySettings, WeeklySettings
 from churn.timeline import Arrival, parse_date, parse_moment
+from churn.usage.quality import Bands
 
 __all__ = [
     "BacktestSettings",
@@ -73,6 +76,7 @@ __all__ = [
 class Settings:
     """Everything a command can be told. `as_of`, `known_at`: see the contract's words.
 
+    `log` is how lines are written: plain text, or json (see `io.journal`).
     `name` is what a train or backtest is called in MLflow and by `churn compare`.
     """
 
@@ -83,8 +87,10 @@ class Settings:
     from_date: str | None = None
     to_date: str | None = None
     customer: str | None = None
+    user: str | None = None
     seed: int = 7
     debug: bool = False
+    log: str = "plain"
     params: str | None = None
     engine: EngineSettings = field(default_factory=EngineSettings)
     source: SourceSettings = field(default_factory=SourceSettings)
@@ -103,6 +109,7 @@ class Settings:
     weekly: WeeklySettings = field(default_factory=WeeklySettings)
     sink: SinkSettings = field(default_factory=SinkSettings)
     deliver: DeliverSettings = field(default_factory=DeliverSettings)
+    quality: Bands = field(default_factory=Bands)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
     outcomes: OutcomesSettings = field(default_factory=OutcomesSettings)
     impact: ImpactSettings = field(default_factory=ImpactSettings)
@@ -113,6 +120,7 @@ class Settings:
             parse_date(text, key=key) if text else None
         if self.name is not None:
             plain_name("name", self.name)
+        one_of("log", self.log, ["plain", "json"])
         between("seed", self.seed, 0, 2**31 - 1)
         one_of("churn.name", self.churn.name, ["inactivity", "cancellation"])
         between("churn.active_days", self.churn.active_days, 1, 3650)
@@ -257,6 +265,7 @@ def from_params(path: Path) -> Settings:
             expected="keys and values, as `churn config` writes them",
             next_step="run `churn config` again",
         )
+    require_content(content, where=str(path))
     said = content.get("config", {}).get("overrides", [])
     return to_settings(OmegaConf.create({**content, "config": {"overrides": said}}))
 

@@ -15,7 +15,7 @@ from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, empty
 from churn.settings import Settings
-from churn.usage import daily, quality
+from churn.usage import contents, daily
 
 log = logging.getLogger("churn")
 
@@ -51,9 +51,9 @@ def run(settings: Settings) -> None:
     accounts.refuse_too_many(intake.accounts, intake.rejects, share=share)
 
 
-def report(found: quality.Findings) -> None:
+def report(found: contents.Findings) -> None:
     """Log what was found, line by line."""
-    for line in quality.report(found):
+    for line in contents.report(found):
         log.info("%s", line)
 
 
@@ -92,15 +92,15 @@ def report_churn(
         )
 
 
-def findings(intake: Intake, engine: Engine, *, sides: dict[str, int]) -> quality.Findings:
+def findings(intake: Intake, engine: Engine, *, sides: dict[str, int]) -> contents.Findings:
     """Everything that is reported, from `clean_events` of all months."""
-    return quality.Findings(
+    return contents.Findings(
         accounts=intake.accounts,
         rejects=intake.rejects,
-        overview=engine.table(quality.overview()).to_pylist()[0],
-        by_event=engine.table(quality.by_event()).to_pandas(),
-        by_week=engine.table(quality.by_week()).to_pandas(),
-        days=engine.table(quality.active_days())["day"].to_pylist(),
-        lateness=engine.table(quality.lateness()).to_pandas() if intake.has_loaded_at else None,
+        overview=engine.table(contents.overview()).to_pylist()[0],
+        by_event=engine.table(contents.by_event()).to_pandas(),
+        by_week=engine.table(contents.by_week()).to_pandas(),
+        days=engine.table(contents.active_days())["day"].to_pylist(),
+        lateness=engine.table(contents.lateness()).to_pandas() if intake.has_loaded_at else None,
         sides=sides,
     )

@@ -1,7 +1,7 @@
 """`churn deliver`: the mails and notices of the current list, and what could not be delivered before."""
 
 from churn.errors import ConfigurationError, HeldBackError
-from churn.io import delivery, publish
+from churn.io import delivery, gauges, publish
 from churn.io.lock import held
 from churn.settings import Settings
 
@@ -11,8 +11,8 @@ def run(settings: Settings) -> None:
     if not delivery.is_wanted(settings.deliver):
         raise ConfigurationError(
             "there is no way to deliver anything",
-            got="neither deliver.host nor deliver.notify",
-            expected="a mail server, or a service to notify",
+            got="neither deliver.host, deliver.notify nor deliver.copy_to",
+            expected="a mail server, a service to notify, or a place for a copy",
             next_step="set deliver.host and deliver.head; the mails stand beside the list as .eml",
         )
     delivery.require(settings.deliver)
@@ -24,4 +24,7 @@ def run(settings: Settings) -> None:
             next_step="run `churn weekly`",
         )
     with held(settings.place, doing="deliver"):
-        delivery.send(settings.deliver, place=settings.place)
+        try:
+            delivery.send(settings.deliver, place=settings.place)
+        finally:
+            gauges.delivered(settings)

@@ -58,7 +58,7 @@ def run(settings: Settings) -> None:
         return
     notes = evidence.notes(judged, muted)
     _write(workspace, part, rows, notes)
-    _picture(champion, features, workspace, settings)
+    _importance(champion, features, workspace, settings)
     log.info(
         "reasons for %d customers, %.1f sentences each",
         len(chosen),
@@ -230,14 +230,18 @@ def _actionable(settings: Settings, champion: Bundle, said: Language) -> dict[st
     return found
 
 
-def _picture(
+def _importance(
     champion: Bundle, features: pd.DataFrame, workspace: Workspace, settings: Settings
 ) -> None:
-    """Which families move the scores most, over an even sample of all scored customers."""
+    """Which features and families move the scores most, over an even sample of all scored customers:
+    `importance.json` (feature → share of the mean |contribution|) and a picture by family."""
     from churn.io import plots  # half a second that `customer=ID` does not need
 
     n = min(settings.explain.n_global, len(features))
     sample = features.iloc[np.unique(np.linspace(0, len(features) - 1, n).astype(int))]
     contributions = shapley.contributions(champion.model, sample)
+    moved = contributions.abs().mean()
+    shares = {str(name): float(share) for name, share in (moved / max(moved.sum(), 1e-12)).items()}
+    tables.write_json(workspace.folder("reasons") / "importance.json", shares)
     strength = shapley.by_family(contributions, champion.features).abs().mean()
     tables.write_bytes(workspace.folder("reasons") / "importance.png", plots.families(strength))

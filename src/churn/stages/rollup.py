@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlglot import exp, parse_one
 from churn import contracts
 from churn.errors import ChurnError
 from churn.io import progress, sources, steady, tables
+from churn.io.accounts import of_sides
 from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
@@ -79,6 +81,7 @@ def run(settings: Settings) -> None:
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
         tables.write(workspace.folder(name), {name: table})
+    intake.drop_copies()
     _report(intake, touched, facts)
 
 
@@ -250,6 +253,7 @@ def _facts(
             {"sha256": a.sha256, **{name: getattr(a, name) for name in counted}} for a in accounts
         ],
         "rows": {name: sum(getattr(a, name) for a in accounts) for name in counted},
+        "sides": {name: asdict(account) for name, account in of_sides(sides).items()},
     }
 
 
@@ -259,6 +263,13 @@ def _report(intake: Intake, touched: list[str], facts: dict[str, Any]) -> None:
         "rows read %s = used %s + duplicate %s + excluded %s + refused %s",
         *(f"{rows[name]:,}" for name in ("read", "used", "duplicate", "excluded", "refused")),
     )
+    for name, side in facts["sides"].items():
+        log.info(
+            "%s: rows read %s = used %s + excluded %s%s", name,
+            *(f"{side[part]:,}" for part in ("read", "used", "excluded")),
+            f"; {side['unknown_customers']:,} of customers not in the customers table"
+            if side["unknown_customers"] else "",
+        )  # fmt: skip
     log.info(
         "%s to %s, %d event types; %d of %d months rolled up",
         intake.first_day, intake.last_day, len(facts["event_types"]), len(touched), len(intake.months),

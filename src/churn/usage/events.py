@@ -15,10 +15,12 @@ from churn.timeline import Arrival
 from churn.usage.columns import (
     BEFORE_YEAR,
     FIRST_YEAR,
+    NO_ID,
     Column,
     identifier,
     literal,
     moment,
+    number_in,
     parsed_query,
     sql,
 )
@@ -81,10 +83,13 @@ class Reading:
 @dataclass(frozen=True)
 class Rules:
     """Which rows do not count: `exclude` maps a column to globs of values; `knows_customers` says
-    that a table `known_customers` (customer_id) is bound and customers outside it are refused."""
+    that a table `known_customers` (customer_id) is bound and customers outside it are refused;
+    `forgets` that tables `forgotten_customers` (customer_id) and `forgotten_users` (user_id) are
+    bound, whose rows are excluded whatever else is wrong with them."""
 
     exclude: Mapping[str, Sequence[str]] = field(default_factory=dict)
     knows_customers: bool = False
+    forgets: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,14 @@ FAULTS = (
         "COALESCE(loaded_raw, CAST(loaded_at AS TEXT))",
     ),
     Fault(9, "customer_id", "not in the customers table", "customer_id"),
+    Fault(11, "ts", "a time more than a week after the row was loaded", "CAST(ts AS TEXT)"),
 )
+NO_TEXT = {
+    "customer_id": "white space or a control character in an id",
+    "event": "white space or a control character in an event",
+}
+"""What a row of a text file is broken by, column by column (see `columns.NO_ID`)."""
+
 EXCLUDED = 10
 UNKNOWN_CUSTOMER = 9
 
@@ -142,13 +154,23 @@ def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expr:
         "ts_raw": _unread(reading, "ts", _as_moment(reading, "ts")),
         "value_raw": _unread(reading, "value", _as_number(reading, "value")),
         "loaded_raw": _unread(reading, "loaded_at", _as_moment(reading, "loaded_at")),
-        "broken": "broken" if is_text else "CAST(NULL AS TEXT)",
-        "raw": "raw" if is_text else "CAST(NULL AS TEXT)",
+        "broken": _broken(reading, "broken", NO_TEXT) if is_text else "CAST(NULL AS TEXT)",
+        "raw": _broken(reading, "raw", {}) if is_text else "CAST(NULL AS TEXT)",
     }
     columns = ", ".join(f"{fields[name]} AS {name}" for name in TYPED)
     return parsed_query(
         f"SELECT file_index AS file_no, file_row_number AS row, {columns} FROM {raw}"
     )
+
+
+def _broken(reading: Reading, otherwise: str, reasons: Mapping[str, str]) -> str:
+    """SQL for what breaks a row of text (with `reasons`, else the value that does)."""
+    whens = []
+    for name in NO_TEXT:
+        text = _as_text(reading, name)
+        is_one = f"REGEXP_MATCHES({text}, {literal(NO_ID)}) AND REPLACE({text}, ' ', '') <> ''"
+        whens.append(f"WHEN {is_one} THEN {literal(reasons[name]) if reasons else text}")
+    return f"CASE WHEN NOT broken IS NULL THEN {otherwise} {' '.join(whens)} END"
 
 
 def stored(reading: Reading, *, raw: str = "raw") -> exp.Expr:
@@ -194,17 +216,22 @@ def _as_number(reading: Reading, name: str) -> str:
     if column is None:
         return "CAST(NULL AS DOUBLE)"
     if column.kind == "text":
-        return f"TRY_CAST({optional(reading, name)} AS DOUBLE)"
+        return number_in(optional(reading, name))
     return f"CAST({identifier(column.name)} AS DOUBLE)"
 
 
 def judged(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
     """`parsed`, with `fault`: 0 for a good row, else the code of the first rule it breaks."""
     known = "LEFT JOIN known_customers AS k ON k.customer_id = p.customer_id"
+    gone = (
+        "LEFT JOIN forgotten_customers AS fc ON fc.customer_id = p.customer_id "
+        "LEFT JOIN forgotten_users AS fu ON fu.user_id = p.user_id"
+    )
     return parsed_query(f"""
         SELECT p.*, CASE {_whens(reading, rules)} ELSE 0 END AS fault
         FROM ({sql(parsed(reading, raw=raw))}) AS p
         {known if rules.knows_customers else ""}
+        {gone if rules.forgets else ""}
     """)
 
 
@@ -226,6 +253,7 @@ def _whens(reading: Reading, rules: Rules) -> str:
         tests.append((7, f"NOT p.value_raw IS NULL OR {wrong}"))
     if reading.column("loaded_at"):
         tests.append((8, f"NOT p.loaded_raw IS NULL OR {outside.format('loaded_at')}"))
+        tests.append((11, "p.ts > p.loaded_at + INTERVAL '7' DAY"))
     excluded = [
         f"COALESCE(p.{column} LIKE {literal(like(glob))} ESCAPE '\\', FALSE)"
         for column, globs in sorted(rules.exclude.items())
@@ -235,12 +263,17 @@ def _whens(reading: Reading, rules: Rules) -> str:
         tests.append((EXCLUDED, " OR ".join(excluded)))
     if rules.knows_customers:
         tests.append((UNKNOWN_CUSTOMER, "k.customer_id IS NULL"))
+    if rules.forgets:
+        tests.insert(0, (EXCLUDED, "NOT fc.customer_id IS NULL OR NOT fu.user_id IS NULL"))
     return " ".join(f"WHEN {test} THEN {code}" for code, test in tests)
 
 
 def _is_blank(text: str) -> str:
-    """SQL: nothing but spaces. They sort before '!', which spares most rows the trimming."""
-    return f"({text} < '!' AND TRIM({text}) = '')"
+    """SQL: nothing but white space. It sorts before '!', which spares most rows the trimming."""
+    bare = text
+    for character in "\t\n\r":
+        bare = f"REPLACE({bare}, {literal(character)}, '')"
+    return f"({text} < '!' AND TRIM({bare}) = '')"
 
 
 def clean(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw") -> exp.Expr:
@@ -318,6 +351,10 @@ def _said(what: str) -> str:
         texts |= {BROKEN.code: "broken", EXCLUDED: "'excluded'"}
     elif what == "column":
         texts = {fault.code: literal(fault.column) for fault in FAULTS}
+        whens = " ".join(
+            f"WHEN {literal(why)} THEN {literal(name)}" for name, why in NO_TEXT.items()
+        )
+        texts[BROKEN.code] = f"CASE broken {whens} ELSE {literal(BROKEN.column)} END"
     else:
         texts = {fault.code: f"LEFT({fault.value}, 200)" for fault in FAULTS}
     whens = " ".join(f"WHEN {code} THEN {text}" for code, text in sorted(texts.items()))
@@ -329,8 +366,9 @@ def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
     last_ts (of good rows)."""
     month = "CASE WHEN fault = 0 THEN EXTRACT(YEAR FROM ts) * 12 + EXTRACT(MONTH FROM ts) - 1 END"
     return parsed_query(f"""
-        SELECT file_no, fault, {month} AS month, COUNT(*) AS n, MIN(ts) AS first_ts,
-            MAX(ts) AS last_ts
+        SELECT file_no, fault, {month} AS month, COUNT(*) AS n,
+            MIN(CASE WHEN fault = 0 THEN ts END) AS first_ts,
+            MAX(CASE WHEN fault = 0 THEN ts END) AS last_ts
         FROM ({sql(judged(reading, rules, raw=raw))}) AS j
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     """)
@@ -347,6 +385,14 @@ def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") ->
         ) AS numbered
         WHERE place <= {limit} ORDER BY file_no, line
     """)
+
+
+def named(reading: Reading, *, raw: str = "raw") -> exp.Expr:
+    """Every pair of customer_id and user_id of `raw`, each once."""
+    return parsed_query(
+        f"SELECT DISTINCT {_as_text(reading, 'customer_id')} AS customer_id, "
+        f"{optional(reading, 'user_id')} AS user_id FROM {raw}"
+    )
 
 
 def known_hashes() -> exp.Expr:

@@ -1,270 +1,401 @@
-"""Is this input plausible: what `check` counts, and what to try when rows are refused."""
+"""Is this input plausible: each gate first asks whether there is anything at all, and then whether
+this week is like the weeks before it.
+
+A week is the seven days before a date, with what was known at that date: so a log whose rows arrive
+late is compared with what it looked like at the end of every other week, not with what it is now.
+"""
 
 import itertools
-import re
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any, Protocol
+from statistics import median
+from typing import Any
 
 import pandas as pd
 from sqlglot import exp
 
-from churn.timeline import Window
+from churn.errors import ConfigurationError
 from churn.usage.columns import parsed_query
 
+PASSED, HELD, NOT_ARRIVED, UNKNOWN = "passed", "held", "not_arrived", "unknown"
+"""How a gate ends. `UNKNOWN`: there is nothing yet that it could compare with."""
 
-def shown(value: object) -> str:
-    """A value as a person should see it in a message, at most 80 characters.
+MIN_WEEKS = 3
+"""Fewer earlier weeks say nothing of what is usual."""
 
-    >>> shown("a" * 100)[-5:]
-    "aaa…'"
+ENOUGH_ROWS = 100
+"""An event type with fewer rows in a usual week may well be absent from one."""
+
+NEARLY_NOTHING = 0.1
+"""An event type, or a column, of which so small a share of the usual is left has broken off."""
+
+
+LEAST_OF_A_DAY = 0.25
+"""A single day may be a holiday."""
+
+
+@dataclass
+class Bands:
+    """What is plausible (conf/quality): how a person who knows the product bounds its gates.
+
+    A week's rows lie between `least` and `most` times those of a usual one among the last `weeks`
+    (wider where those themselves differ more), their mean value within `value` times either way; at
+    most a share `refused` of new rows is refused; a side table keeps at least a share `kept` of its
+    rows from one list to the next; at most a share `without_events` of the customers has no event. A
+    population stability index of `psi` is a shift, and at most a share `shifted` of what the model
+    says comes from features that shifted; predicted over actual lies within `calibration` either way,
+    and the expected ROC AUC falls by at most `fall`.
     """
-    if value is None or value != value:
-        return "nothing"
-    text = str(value)
-    return repr(text if len(text) <= 80 else text[:79] + "…")
+
+    weeks: int = 8
+    least: float = 0.5
+    most: float = 1.8
+    value: float = 3.0
+    refused: float = 0.001
+    kept: float = 0.9
+    without_events: float = 0.9
+    psi: float = 0.25
+    shifted: float = 0.2
+    calibration: float = 1.5
+    fall: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ConfigurationError(
+                    f"quality.{name} is out of range",
+                    got=str(getattr(self, name)),
+                    expected=f"a number from {low} to {high}",
+                    next_step=f"set quality.{name} within that range",
+                )
 
 
-TIME_SHAPES = (
-    (r"\d{10}(\.\d+)?", "seconds since 1970: set source.ts_format=epoch_s"),
-    (r"\d{13}", "milliseconds since 1970: set source.ts_format=epoch_ms"),
-    (
-        r"\d{1,2}/\d{1,2}/\d{4}.*",
-        "a date in another format: set source.ts_format='%d/%m/%Y' or '%m/%d/%Y' (with %H:%M:%S "
-        "where there is a time); which comes first, day or month, cannot be guessed",
-    ),
-    (
-        r"\d{1,2}\.\d{1,2}\.\d{4}.*",
-        "a date in another format: set source.ts_format='%d.%m.%Y' (with %H:%M:%S where there is "
-        "a time)",
-    ),
-    (r"\d{4}/\d{2}/\d{2}.*", "a date in another format: set source.ts_format='%Y/%m/%d %H:%M:%S'"),
-    (r"\d{8}", "a date in another format: set source.ts_format='%Y%m%d'"),
-)
-
-
-def likely_cause(column: str, value: object, reason: str) -> str:
-    """What a person should try first when the first refused row looks like this."""
-    text = "" if value is None or value != value else str(value)
-    setting = "source.date_format" if "date_format" in reason else "source.ts_format"
-    if "ts_format" in reason or "date_format" in reason:
-        for shape, advice in TIME_SHAPES:
-            if re.fullmatch(shape, text):
-                return advice.replace("source.ts_format", setting)
-        return f"another format: set {setting} to iso, epoch_s, epoch_ms or a strptime format"
-    if "customers table" in reason:
-        return (
-            "complete the customers table, or set source.unknown_customers=keep to score them "
-            "without attributes"
-        )
-    if column == "value" and re.fullmatch(r"-?[\d.]*,\d+", text):
-        return "write numbers with a decimal point"
-    if column == "event_id":
-        return "give every event an id of its own, or leave event_id out: source.columns.event_id="
-    return (
-        "correct the export, or raise rollup.max_rejected_share if these rows may be left out; "
-        "`churn check` lists what is refused"
-    )
-
-
-LATENESS_HOURS = (1, 6, 24, 168)
-"""Where the distribution of lateness is cut."""
-
-ENOUGH_SHARE = 0.99
-"""The suggested `arrival_hours` is the smallest that knows this share of rows on time."""
-
-MIN_ARRIVAL_HOURS, MAX_ARRIVAL_HOURS = 6, 24 * 60
-
-
-class Counted(Protocol):
-    """What became of the rows of one delivery."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def read(self) -> int: ...
-    @property
-    def used(self) -> int: ...
-    @property
-    def duplicate(self) -> int: ...
-    @property
-    def excluded(self) -> int: ...
-    @property
-    def refused(self) -> int: ...
+RANGES = {
+    "weeks": (3, 52),
+    "least": (0, 1),
+    "most": (1, 1e6),
+    "value": (1, 1e6),
+    "refused": (0, 1),
+    "kept": (0, 1),
+    "without_events": (0, 1),
+    "psi": (0, 100),
+    "shifted": (0, 1),
+    "calibration": (1, 100),
+    "fall": (0, 1),
+}
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What `check` found; frames have the columns of the queries of the same name."""
+class Verdict:
+    """One gate: what was `measured` (in words), the `figure`, the band it should lie in (None: open
+    on that side, or no figure), how it ended, what to do, and whether a person overruled it."""
 
-    accounts: Sequence[Counted]
-    rejects: pd.DataFrame
-    overview: Mapping[str, Any]
-    by_event: pd.DataFrame
-    by_week: pd.DataFrame
-    days: Sequence[date]
-    lateness: pd.DataFrame | None
-    sides: Mapping[str, int]
+    gate: str
+    measured: str
+    figure: float | None
+    low: float | None
+    high: float | None
+    outcome: str
+    next_step: str = ""
+    is_accepted: bool = False
 
-
-def overview() -> exp.Expr:
-    """One row over `clean_events`: counts of rows, customers, people, values, and the span."""
-    return parsed_query("""
-        SELECT COUNT(*) AS n_rows, COUNT(DISTINCT customer_id) AS n_customers,
-            COUNT(DISTINCT user_id) AS n_people, COUNT(value_units) AS n_values,
-            COUNT(CASE WHEN value_units < 0 THEN 1 END) AS n_negative,
-            COUNT(loaded_at) AS n_loaded, MIN(ts) AS first_ts, MAX(ts) AS last_ts
-        FROM clean_events
-    """)
+    @property
+    def stops(self) -> bool:
+        """Whether nothing may be published."""
+        return self.outcome in (HELD, NOT_ARRIVED) and not self.is_accepted
 
 
-def by_event() -> exp.Expr:
-    """Event types by number of rows: event, n, n_customers."""
-    return parsed_query("""
-        SELECT event, COUNT(*) AS n, COUNT(DISTINCT customer_id) AS n_customers
-        FROM clean_events GROUP BY event ORDER BY n DESC, event
-    """)
+def judged(
+    gate: str,
+    measured: str,
+    figure: float | None,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    next_step: str,
+) -> Verdict:
+    """The verdict on a figure that should lie from `low` to `high`, both included; one that is no
+    number is held, for nothing is known to be right.
 
-
-def by_week() -> exp.Expr:
-    """Rows per week, which begins on Monday: week (DATE), n, n_customers."""
-    return parsed_query("""
-        SELECT CAST(DATE_TRUNC('WEEK', day) AS DATE) AS week, COUNT(*) AS n,
-            COUNT(DISTINCT customer_id) AS n_customers
-        FROM clean_events GROUP BY 1 ORDER BY 1
-    """)
-
-
-def active_days() -> exp.Expr:
-    """Days with at least one event: day."""
-    return parsed_query("SELECT DISTINCT day FROM clean_events ORDER BY day")
-
-
-def lateness() -> exp.Expr:
-    """Rows by how late they came: hours_late (whole hours from `ts` to `loaded_at`), hours_needed
-    (the smallest `arrival_hours` that knows the row at the first snapshot after its day), n."""
-    return parsed_query(f"""
-        SELECT
-            LEAST(GREATEST({_hours("ts")}, 0), {MAX_ARRIVAL_HOURS}) AS hours_late,
-            LEAST(GREATEST({_hours("day + INTERVAL '1' DAY")} + 1, 0), {MAX_ARRIVAL_HOURS})
-                AS hours_needed,
-            COUNT(*) AS n
-        FROM clean_events WHERE NOT loaded_at IS NULL
-        GROUP BY 1, 2 ORDER BY 1, 2
-    """)
-
-
-def _hours(since: str) -> str:
-    """SQL for the whole hours from `since` to `loaded_at`."""
-    return f"CAST(FLOOR((EPOCH(loaded_at) - EPOCH(CAST({since} AS TIMESTAMP))) / 3600) AS BIGINT)"
-
-
-def gaps(days: Sequence[date]) -> list[Window]:
-    """Runs of days without any event, between the first and the last of `days` (ascending).
-
-    >>> gaps([date(2026, 1, 1), date(2026, 1, 4)])[0].n_days
-    2
+    >>> judged("rows", "rows / usual", 0.2, low=0.5, next_step="look").outcome
+    'held'
     """
-    pairs = itertools.pairwise(days)
-    one = timedelta(days=1)
-    return [Window(before + one, after) for before, after in pairs if after - before > one]
-
-
-def suggested_arrival_hours(lateness: pd.DataFrame | None) -> int | None:
-    """The smallest whole hours, at least 6, that know 99 % of rows at the first snapshot after
-    their day; None when the log does not say when rows arrived."""
-    if lateness is None or lateness.empty:
-        return None
-    by_hours = lateness.groupby("hours_needed", as_index=False)["n"].sum()
-    share = by_hours["n"].cumsum() / by_hours["n"].sum()
-    enough = by_hours.loc[share >= ENOUGH_SHARE, "hours_needed"]
-    return max(MIN_ARRIVAL_HOURS, int(enough.min()))
-
-
-def report(found: Findings) -> list[str]:
-    """What a person should read, line by line: rows, span, events, gaps, lateness, values."""
-    return [
-        *_about_rows(found),
-        *_about_span(found),
-        *_about_events(found),
-        *_about_weeks(found),
-        *_about_lateness(found.lateness),
-        *_about_values(found.overview),
-    ]
-
-
-def _about_rows(found: Findings) -> list[str]:
-    total = {
-        name: sum(getattr(account, name) for account in found.accounts)
-        for name in ("read", "used", "duplicate", "excluded", "refused")
-    }
-    lines = [
-        f"files      {len(found.accounts):,}; "
-        + (", ".join(f"{name} {n:,} rows" for name, n in found.sides.items()) or "no side tables"),
-        "rows       read {read:,} = used {used:,} + duplicate {duplicate:,} + excluded {excluded:,}"
-        " + refused {refused:,}".format(**total),
-    ]
-    for (column, reason), of_kind in found.rejects.groupby(["column", "reason"], sort=True):
-        first = of_kind.iloc[0]
-        where = f"{first['file']} line {first['line']}: {shown(first['value'])}"
-        lines.append(f"  refused  {len(of_kind):,} × {column}: {reason}; first {where}")
-    return lines
-
-
-def _about_span(found: Findings) -> list[str]:
-    first, last = found.overview["first_ts"], found.overview["last_ts"]
-    people = found.overview["n_people"]
-    return [
-        f"span       {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, "
-        f"{(last.date() - first.date()).days + 1:,} days",
-        f"customers  {found.overview['n_customers']:,}; "
-        + (f"{people:,} people (user_id)" if people else "no people (user_id)"),
-    ]
-
-
-def _about_events(found: Findings) -> list[str]:
-    n_rows = found.overview["n_rows"]
-    top = found.by_event.head(20).to_dict("records")
-    lines = [f"events     {len(found.by_event):,} types"]
-    lines += [
-        f"  {row['n']:>12,}  {row['n'] / n_rows:6.1%}  {row['n_customers']:>9,} customers  "
-        f"{row['event']}"
-        for row in top
-    ]
-    return lines + (
-        [f"  and {len(found.by_event) - 20:,} more"] if len(found.by_event) > 20 else []
+    is_number = figure is not None and math.isfinite(figure)
+    is_within = (
+        is_number and (low is None or figure >= low) and (high is None or figure <= high)  # type: ignore[operator]
     )
+    return Verdict(
+        gate, measured, figure if is_number else None, low, high, PASSED if is_within else HELD,
+        "" if is_within else next_step,
+    )  # fmt: skip
 
 
-def _about_weeks(found: Findings) -> list[str]:
-    weeks = found.by_week["n"]
-    low = found.by_week.iloc[int(weeks.to_numpy().argmin())]
-    missing = gaps(found.days)
-    lines = [
-        f"weeks      {len(weeks):,}; rows a week: median {weeks.median():,.0f}, "
-        f"lowest {low['n']:,} (week of {low['week']:%Y-%m-%d}), highest {weeks.max():,}",
-        f"gaps       {len(missing):,} runs of days without any event",
-    ]
-    longest = sorted(missing, key=lambda gap: (-gap.n_days, gap.first))[:10]
-    return lines + [f"  {gap.n_days:,} days from {gap.first}" for gap in longest]
+def unknown(gate: str, why: str) -> Verdict:
+    """The verdict where there is nothing to compare with yet."""
+    return Verdict(gate, why, None, None, None, UNKNOWN)
 
 
-def _about_lateness(lateness: pd.DataFrame | None) -> list[str]:
-    hours = suggested_arrival_hours(lateness)
-    if lateness is None or hours is None:
-        return ["lateness   n/a: no loaded_at, so every row counts as known from its own time on"]
-    n = lateness["n"].sum()
-    parts = [
-        f"{lateness.loc[lateness['hours_late'] < limit, 'n'].sum() / n:.2%} within {limit} h"
-        for limit in LATENESS_HOURS
-    ]
+def accepted(verdicts: Sequence[Verdict], gates: Sequence[str]) -> list[Verdict]:
+    """`verdicts`, those that would stop a run and whose gate a person named in `gates` overruled."""
     return [
-        f"lateness   {', '.join(parts)}",
-        f"  source.arrival_hours={hours} knows {ENOUGH_SHARE:.0%} of rows at the next snapshot",
+        replace(one, is_accepted=True) if one.stops and one.gate in gates else one
+        for one in verdicts
     ]
 
 
-def _about_values(overview: Mapping[str, Any]) -> list[str]:
-    share = overview["n_values"] / overview["n_rows"]
-    return [f"values     {share:.1%} of rows have one, {overview['n_negative']:,} are negative"]
+def days_as_known(as_of: date, *, weeks: int) -> exp.Expr:
+    """Rows per day of the `weeks` before `as_of` and the week of `as_of`, as known then: day, n."""
+    first = as_of - timedelta(days=7 * (weeks + 1))
+    return parsed_query(f"""
+        SELECT day, CAST(SUM(n) AS BIGINT) AS n FROM ({_known(["n"])}) AS rows_known
+        JOIN (SELECT DATE '{as_of}' AS before) AS w
+            ON day < w.before AND day >= DATE '{first}' AND {_KNOWN}
+        GROUP BY day HAVING SUM(n) > 0 ORDER BY day
+    """)
+
+
+def weeks_as_known(as_of: date, *, weeks: int, columns: Sequence[str], n_days: int = 7) -> exp.Expr:
+    """The last `n_days` of the week of `as_of` (back = 0) and of the `weeks` before it, each as known
+    at its own end: back, n_customers, and the sums of `columns` of the roll-up."""
+    ends = [as_of - timedelta(days=7 * back) for back in range(weeks + 1)]
+    rows = ", ".join(
+        f"({back}, DATE '{end}', DATE '{end - timedelta(days=n_days)}')"
+        for back, end in enumerate(ends)
+    )
+    sums = ", ".join(f"CAST(SUM({name}) AS BIGINT) AS {name}" for name in columns)
+    return parsed_query(f"""
+        SELECT back, COUNT(DISTINCT customer_id) AS n_customers, {sums}
+        FROM ({_known(columns)}) AS rows_known
+        JOIN (SELECT * FROM (VALUES {rows}) AS v(back, before, first)) AS w
+            ON day >= w.first AND day < w.before AND {_KNOWN}
+        GROUP BY back ORDER BY back
+    """)
+
+
+_KNOWN = "known_on <= w.before AND (superseded_on IS NULL OR superseded_on > w.before)"
+
+
+def _known(columns: Sequence[str]) -> str:
+    """SQL for the days of `daily`, whole, and what was known of them before in `late`."""
+    listed = ", ".join(columns)
+    return f"""
+        SELECT customer_id, day, {listed}, last_known_on AS known_on, NULL AS superseded_on FROM daily
+        UNION ALL
+        SELECT customer_id, day, {listed}, known_on, last_known_on AS superseded_on FROM late
+    """
+
+
+def freshness(days: Sequence[date], *, as_of: date, first_day: date, last_day: date) -> Verdict:
+    """Whether the log reaches up to `as_of`: days without any row before it, against the longest run
+    of such days among `days` (those with rows known at `as_of`, ascending) before.
+
+    `first_day` and `last_day` are those of the whole log, known or not: what has not arrived can be
+    waited for, what arrived after the cut needs a person to choose a later one.
+    """
+    measured = "days without a row before as_of"
+    if not days:
+        return Verdict(
+            "freshness", f"{measured}, and none in the weeks before", None, None, 0, NOT_ARRIVED,
+            "look whether the source still delivers; nothing of these weeks is here",
+        )  # fmt: skip
+    missing = (as_of - days[-1]).days - 1
+    usual = max(
+        [(after - before).days - 1 for before, after in itertools.pairwise(days)],
+        default=0,
+    )
+    found = judged(
+        "freshness", measured, missing, high=usual,
+        next_step=f"wait until the log holds {as_of - timedelta(days=1)}, then run again",
+    )  # fmt: skip
+    if found.outcome != HELD or (as_of - first_day).days < 7 * MIN_WEEKS:
+        return found if found.outcome != HELD else unknown("freshness", "the log has just begun")
+    if last_day >= as_of - timedelta(days=1 + usual):
+        return replace(
+            found,
+            next_step=f"these days arrived after the cut of as_of={as_of}: run again with "
+            "known_at=TIMESTAMP to take them in",
+        )
+    return replace(found, outcome=NOT_ARRIVED)
+
+
+def volume(weeks: pd.DataFrame, bands: Bands) -> list[Verdict]:
+    """Whether this week (back = 0) has as many rows and customers as a usual one."""
+    return [
+        usual(
+            "volume", "rows of the week / usual week", _of(weeks, "n"), bands,
+            next_step="look at the source with `churn check`: what is missing, or came twice?",
+        ),
+        usual(
+            "customers", "customers with a row in the week / usual week", _of(weeks, "n_customers"),
+            bands, next_step="look whether ids changed, or a part of the customers is missing",
+        ),
+    ]  # fmt: skip
+
+
+def last_day(days: pd.DataFrame, bands: Bands) -> Verdict:
+    """Whether the last day before the date is whole: its rows against those of the same weekday in
+    the weeks before (`weeks_as_known` of one day). That there are none at all is for `freshness`."""
+    now, *before = _of(days, "n")
+    measured = "rows of the last day / the same weekday"
+    if now == 0:
+        return unknown("last_day", f"{measured}: none, see freshness")
+    return usual(
+        "last_day", measured, [now, *before], replace(bands, least=min(bands.least, LEAST_OF_A_DAY)),
+        next_step="wait until the day has arrived whole, then run again",
+    )  # fmt: skip
+
+
+def event_types(weeks: pd.DataFrame, columns: Mapping[str, str], bands: Bands) -> Verdict:
+    """Whether an event type has broken off: the least share of its usual rows that any of the common
+    ones (event type → column of `weeks`) has this week."""
+    return _broken_off(
+        "event_types", "rows", {name: _of(weeks, column) for name, column in columns.items()},
+        next_step="an event type that stops is usually tracking that broke: ask who changed it",
+    )  # fmt: skip
+
+
+def values(weeks: pd.DataFrame, bands: Bands) -> Verdict:
+    """Whether a value is worth what it was: the mean value of the week against that of a usual one.
+    Cents for euros, another currency or a changed sign move it by more than customers do."""
+    gate, measured = "values", "mean value of the week / usual week"
+    counts, sums = _of(weeks, "n_value"), _of(weeks, "value_sum")
+    means = [total / n for total, n in zip(sums, counts, strict=True) if n]
+    if len(means) <= MIN_WEEKS or min(counts) < ENOUGH_ROWS or median(means[1:]) <= 0:
+        return unknown(gate, f"{measured}: too few values in some week")
+    usual_mean = median(means[1:])
+    shares = [mean / usual_mean for mean in means]
+    return judged(
+        gate, measured, shares[0],
+        low=min(1 / bands.value, 0.8 * min(shares[1:])), high=max(bands.value, 1.25 * max(shares[1:])),
+        next_step="look at the unit and the currency of the values",
+    )  # fmt: skip
+
+
+def columns(weeks: pd.DataFrame) -> Verdict:
+    """Whether the rows still say what they said: who did it, and which value."""
+    return _broken_off(
+        "columns", "rows with a", {"value": _of(weeks, "n_value"), "user_id": _of(weeks, "n_person")},
+        next_step="compare the columns of the newest file with those of the one before",
+    )  # fmt: skip
+
+
+def _broken_off(
+    gate: str, what: str, counts: Mapping[str, Sequence[float]], *, next_step: str
+) -> Verdict:
+    shares = {
+        name: now / median(before)
+        for name, (now, *before) in counts.items()
+        if len(before) >= MIN_WEEKS and median(before) >= ENOUGH_ROWS
+    }
+    if not shares:
+        return unknown(gate, f"no {what} often enough in earlier weeks to be missed")
+    name = min(shares, key=lambda one: (shares[one], one))
+    words = f"{what} {name}" if what.endswith(" a") else f"{what} of {name}"
+    return judged(
+        gate, f"{words} / usual week (the least of {len(shares)})", shares[name],
+        low=NEARLY_NOTHING, next_step=next_step,
+    )  # fmt: skip
+
+
+def usual(
+    gate: str, measured: str, counts: Sequence[float], bands: Bands, *, next_step: str
+) -> Verdict:
+    """Whether a count (the first of `counts`) is like those before it, in shares of their median.
+
+    The band is that of `bands`, wider where the weeks themselves differ by more, and by four
+    standard deviations of a count where counts are small.
+    """
+    now, *before = counts
+    if now == 0:
+        return Verdict(
+            gate, f"{measured}: nothing at all", 0.0, bands.least, bands.most, HELD, next_step
+        )
+    if len(before) < MIN_WEEKS or median(before) == 0:
+        return unknown(gate, f"{measured}: fewer than {MIN_WEEKS} earlier weeks")
+    middle = median(before)
+    noise = 4 / math.sqrt(middle)
+    low = max(0.0, min(bands.least, 0.8 * min(before) / middle, 1 - noise))
+    high = max(bands.most, 1.25 * max(before) / middle, 1 + noise)
+    return judged(gate, measured, now / middle, low=low, high=high, next_step=next_step)
+
+
+def refused(
+    now: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]], bands: Bands
+) -> Verdict:
+    """Whether more of the new deliveries' rows were refused than of those before (accounts with
+    `read` and `refused`)."""
+    n_read = sum(one["read"] for one in now)
+    if n_read == 0:
+        return unknown("refused_rows", "no new rows since the last list")
+    n_before = sum(one["read"] for one in before)
+    share_before = sum(one["refused"] for one in before) / n_before if n_before else 0.0
+    return judged(
+        "refused_rows", "share of new rows refused", sum(one["refused"] for one in now) / n_read,
+        high=max(bands.refused, 2 * share_before),
+        next_step="`churn check` lists what is refused, with file, line and reason",
+    )  # fmt: skip
+
+
+def side_table(name: str, n_now: int, n_before: int | None, bands: Bands) -> Verdict | None:
+    """Whether a side table has kept its rows since the last list; None for one that never had any."""
+    gate, measured = f"{name}_rows", f"rows of {name} / at the last list"
+    if not n_before:
+        return unknown(gate, f"{measured}: none then") if n_now else None
+    return judged(
+        gate, measured, n_now / n_before, low=bands.kept,
+        next_step=f"look whether {name} was exported whole; its rows went from {n_before:,} to {n_now:,}",
+    )  # fmt: skip
+
+
+def newest(name: str, days: Sequence[date], *, as_of: date, weeks: int) -> Verdict | None:
+    """Whether a side table still gets new rows: days since the newest of `days` (ascending, before
+    `as_of`), against the longest wait in the `weeks` before; None for a table without dates."""
+    if not days:
+        return None
+    gate = f"{name}_freshness"
+    recent = [day for day in days if day >= as_of - timedelta(days=7 * (weeks + 1))]
+    if len(recent) <= MIN_WEEKS:
+        return unknown(gate, f"fewer than {MIN_WEEKS + 1} new rows of {name} in {weeks + 1} weeks")
+    waits = [(after - before).days for before, after in itertools.pairwise(recent)]
+    return judged(
+        gate, f"days since the newest row of {name}", (as_of - recent[-1]).days,
+        high=max(14, 2 * max(waits)),
+        next_step=f"look whether {name} is still exported",
+    )  # fmt: skip
+
+
+def without_events(shares: Sequence[float], n: int, bands: Bands) -> Verdict:
+    """Whether more customers than usual have no event: the share this week and the weeks before, of
+    `n` customers. Above `bands.without_events` ids of customers and events hardly match at all."""
+    now, *before = shares
+    gate, measured = (
+        "customers_without_events",
+        "share of customers without an event in eight weeks",
+    )
+    next_step = "compare the customer ids of the log with those of the subscriptions: 007 is not 7"
+    if len(before) < MIN_WEEKS:
+        return judged(gate, measured, now, high=bands.without_events, next_step=next_step)
+    top = max(before)
+    noise = 4 * math.sqrt(max(top * (1 - top), 1 / max(n, 1)) / max(n, 1))
+    high = min(max(bands.without_events, 0.0), top + max(0.02, noise))
+    return judged(gate, measured, now, high=high, next_step=next_step)
+
+
+def _of(weeks: pd.DataFrame, column: str) -> list[float]:
+    """A column of `weeks`, this week first; a week without rows is not among them, but this one is."""
+    by_back = (
+        weeks.set_index("back")[column].fillna(0) if column in weeks else pd.Series(dtype=float)
+    )
+    return [float(by_back.get(0, 0)), *(float(by_back[back]) for back in by_back.index if back > 0)]
+
+
+def customers_seen(as_of: date, *, n_days: int) -> exp.Expr:
+    """Who had a row in the `n_days` before `as_of`, as known then: customer_id."""
+    first = as_of - timedelta(days=n_days)
+    return parsed_query(f"""
+        SELECT DISTINCT customer_id FROM ({_known(["n"])}) AS rows_known
+        JOIN (SELECT DATE '{as_of}' AS before) AS w
+            ON day < w.before AND day >= DATE '{first}' AND {_KNOWN}
+    """)

@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from churn.errors import InputError, MachineError
 from churn.io.engine import ROWS_PER_GROUP, Batches, Engine, Relation, Resources
+from churn.io.engine.guard import require_inside
 
 
 class Duck(Engine):
@@ -30,12 +31,16 @@ class Duck(Engine):
                 **({"temp_directory": resources.spill} if resources.spill else {}),
             }
         )
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._bound: set[str] = set()
+        for setting in ("TimeZone = 'UTC'", "python_enable_replacements = false"):
+            self._connection.execute(f"SET {setting}")
+        self._connection.execute("SET lock_configuration = true")
 
     def close(self) -> None:
         self._connection.close()
 
     def bind(self, name: str, relation: Relation, *, row_numbers: bool = False) -> None:
+        self._bound.add(name)
         if isinstance(relation, pa.Table):
             self._connection.register(name, relation)
             return
@@ -48,24 +53,26 @@ class Duck(Engine):
         )
 
     def view(self, name: str, query: exp.Expr) -> None:
-        self._execute(f"CREATE OR REPLACE VIEW {_identifier(name)} AS {_sql(query)}")
+        self._execute(f"CREATE OR REPLACE VIEW {_identifier(name)} AS {self._sql(query)}")
+        self._bound.add(name)
 
     def materialise(self, name: str, query: exp.Expr) -> None:
-        self._execute(f"CREATE OR REPLACE TEMP TABLE {_identifier(name)} AS {_sql(query)}")
+        self._execute(f"CREATE OR REPLACE TEMP TABLE {_identifier(name)} AS {self._sql(query)}")
+        self._bound.add(name)
 
     def table(self, query: exp.Expr) -> pa.Table:
         with _machine_failures():
-            return self._connection.sql(_sql(query)).to_arrow_table()
+            return self._connection.sql(self._sql(query)).to_arrow_table()
 
     def write(self, query: exp.Expr, path: Path, *, rows_per_group: int = ROWS_PER_GROUP) -> None:
-        self._write(_sql(query), path, rows_per_group)
+        self._write(self._sql(query), path, rows_per_group)
 
     def write_parts(
         self, query: exp.Expr, folder: Path, *, by: str, order: Sequence[str], parts: Sequence[str]
     ) -> dict[str, Path]:
         written = {part: folder / f"{part}.parquet" for part in parts}
         for part, path in written.items():
-            chosen = f"FROM ({_sql(query)}) AS q WHERE {by} = {_literal(part)}"
+            chosen = f"FROM ({self._sql(query)}) AS q WHERE {by} = {_literal(part)}"
             self._write(f"SELECT * EXCLUDE ({by}) {chosen} ORDER BY {', '.join(order)}", path)
         return written
 
@@ -77,6 +84,11 @@ class Duck(Engine):
 
     def apply(self, function: Batches, query: exp.Expr, schema: pa.Schema) -> pa.Table:
         return function(self.table(query)).cast(schema)
+
+    def _sql(self, query: exp.Expr) -> str:
+        if isinstance(query, exp.Expr):  # tests keep the text of statements that take long to make
+            require_inside(query, self._bound)
+        return query.sql(dialect="duckdb")
 
     def _execute(self, sql: str) -> None:
         with _machine_failures():
@@ -117,17 +129,15 @@ def _machine_failures() -> Iterator[None]:
             expected="enough memory and disk, and files that can be read",
             next_step="raise engine.memory_limit, or point engine.spill to a disk with room",
         ) from error
-    except duckdb.InvalidInputException as error:
+    except (
+        duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException
+    ) as error:  # fmt: skip
         raise InputError(
             "the engine could not read its input",
             got=str(error).splitlines()[0],
             expected="files as they were written",
             next_step="deliver or build the damaged file again",
         ) from error
-
-
-def _sql(query: exp.Expr) -> str:
-    return query.sql(dialect="duckdb")
 
 
 def _literal(text: str) -> str:

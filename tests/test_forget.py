@@ -1,0 +1,379 @@
+"""`churn forget`: every byte of a workspace is searched for a person, before and after."""
+
+import json
+import logging
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commandline import exit_code
+from logbook import Logbook, events, row, totals
+from products import MESSAGE, NOTE, PERSON, churn, named
+
+from churn.errors import ConfigurationError, MachineError
+from churn.io import erasure, erasure_lists, erasure_search, forgotten, lock, publish, tables
+from churn.io.erasure_search import Person
+from churn.settings import Settings
+from churn.stages import forget
+
+
+def copied(product: tuple[Path, str, str], home: Path) -> tuple[Path, str, str]:
+    """The workspace and its logs at another place, where they can be changed."""
+    place, customer, name = product
+    shutil.copytree(place.parent / "logs", home / "logs")
+    shutil.copytree(place, home / "ws", symlinks=True)
+    index = home / "ws" / "deliveries" / "index.json"
+    index.write_text(index.read_text().replace(str(place.parent), str(home)))
+    return home / "ws", customer, name
+
+
+def test_half_forgotten_customer(product, tmp_path, capsys):
+    """Planted defect: a customer who is forgotten in most places only. Every byte is looked at."""
+    place, customer, name = copied(product, tmp_path)
+    words = (customer, name, MESSAGE, PERSON, NOTE, "many-for-Gandalf")
+    before = named(place, *words)
+    reached = {path.split("/")[0] for path in before}
+    assert reached >= {
+        "assignments", "customers", "daily", "deliveries", "outbox", "outcomes", "panel", "people",
+        "published", "qualified", "rejects", "rescored", "retention", "runs", "scored", "scores",
+        "subscriptions", "texts",
+    }  # fmt: skip
+    week = "published/2025-10-27/r1"
+    kinds = ("retention_list.csv", "retention_list.xlsx", "retention_list.html", "listing.json",
+             "retention_list.parquet", "scores.parquet")  # fmt: skip
+    assert before >= {f"{week}/{kind}" for kind in kinds}
+    assert [path for path in before if path.startswith(f"{week}/digest")]
+    capsys.readouterr()
+    churn(place, "forget", f"customer={customer}")
+    assert named(place, *words) == set()
+    said = capsys.readouterr().err
+    assert customer not in said
+    assert name not in said
+    for folder in reached:
+        assert f"{folder}/: " in said, folder
+    assert "logs/events/words.csv, a file of yours, has" in said
+    assert "trained models have learnt" in said
+    assert "nothing of them is left in any" in said
+
+
+def test_revisions_match_their_manifests_and_say_that_somebody_was_forgotten(product, tmp_path):
+    place, customer, _ = copied(product, tmp_path)
+    published = place / "published"
+    lists = {
+        name: pd.read_parquet(published / name / "retention_list.parquet")
+        for name in publish.revisions(published)
+    }
+    churn(place, "forget", f"customer={customer}")
+    assert publish.revisions(published) == list(lists)
+    before = None
+    for name, rows in lists.items():
+        manifest = publish.verify(published / name)
+        assert manifest["forgotten"] == 1
+        assert manifest["counts"]["listed"] == manifest["files"]["retention_list.parquet"]["rows"]
+        assert (manifest["previous"] or {}).get("manifest_sha256") == before
+        before = tables.sha256(published / name / "manifest.json")
+        left = pd.read_parquet(published / name / "retention_list.parquet")
+        pd.testing.assert_frame_equal(
+            left, rows[rows["customer_id"] != customer].reset_index(drop=True)
+        )
+        page = (published / name / "retention_list.html").read_text()
+        assert all(other in page for other in left["customer_id"])
+
+
+def test_the_next_run_works_and_nobody_comes_back(product, tmp_path):
+    """The same logs, still with the customer in them, are read again: excluded, and counted."""
+    place, customer, name = copied(product, tmp_path)
+    before = pd.read_parquet(place / "published/2025-10-27/r1/retention_list.parquet")
+    rows = tables.facts(place / "daily", made_by="rollup")["rows"]
+    churn(place, "forget", f"customer={customer}")
+    churn(place, "weekly", "as_of=2025-10-27", expected=6)
+    now = tables.facts(place / "daily", made_by="rollup")["rows"]
+    assert now["read"] == rows["read"]
+    assert now["excluded"] > rows["excluded"]
+    assert now["read"] == sum(now[n] for n in ("used", "duplicate", "excluded", "refused"))
+    assert named(place, customer, name, MESSAGE, PERSON, "many-for-Gandalf") == set()
+    after = pd.read_parquet(place / "published/2025-10-27/r2/retention_list.parquet")
+    stayed = [one for one in before["customer_id"] if one != customer]
+    joined = set(after["customer_id"]) - set(before["customer_id"])
+    assert [one for one in after["customer_id"] if one not in joined] == stayed
+    assert len(joined) <= 1
+
+
+STEPS = [
+    "erasure.in_tables",
+    *(
+        pytest.param(step, marks=pytest.mark.slow)
+        for step in ("erasure_lists.in_revisions", "erasure_intake.erase", "search.remaining")
+    ),
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_killed_forget_is_finished_by_the_same_command(product, tmp_path, monkeypatch, step):
+    place, customer, name = copied(product, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"churn.stages.forget.{step}", _killed)
+        churn(place, "forget", f"customer={customer}", expected=130)
+    assert forgotten.read(place).unfinished
+    churn(place, "forget", f"customer={customer}")
+    assert not forgotten.read(place).unfinished
+    assert named(place, customer, name, MESSAGE, PERSON, NOTE, "many-for-Gandalf") == set()
+    for revision in publish.revisions(place / "published"):
+        assert publish.verify(place / "published" / revision)["forgotten"] == 1
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_forgetting_a_person_counts_their_account_anew(product, tmp_path):
+    place, customer, _ = copied(product, tmp_path)
+    n_events = _n_events(place, customer)
+    assert named(place, PERSON)
+    churn(place, "forget", f"user={PERSON}")
+    assert named(place, PERSON, MESSAGE, "many-for-Gandalf") == set()
+    assert _n_events(place, customer) == n_events - 42
+    churn(place, "weekly", "as_of=2025-10-27", expected=6)
+    assert _n_events(place, customer) == n_events - 42
+
+
+def _n_events(place: Path, customer: str) -> int:
+    rows = tables.read(place / "daily", made_by="rollup")
+    return int(rows.loc[rows["customer_id"] == customer, "n"].sum())
+
+
+# --- one thing at a time ----------------------------------------------------------------------
+
+
+def test_forget_waits_for_a_running_job(tmp_path):
+    place = tmp_path / "ws"
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom churn.io import lock\n"
+        "with lock.held(Path(sys.argv[1]), doing='weekly'):\n"
+        "    print('held', flush=True); time.sleep(1.5); Path(sys.argv[1], 'ended').touch()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(place)], stdout=subprocess.PIPE) as job:
+        assert job.stdout is not None
+        job.stdout.readline()
+        began = time.monotonic()
+        with lock.held(place, doing="forget", waits=True):
+            assert (place / "ended").exists()
+        assert time.monotonic() - began > 0.5
+
+
+def test_a_stranger_is_kept_out_all_the_same(tmp_path, caplog):
+    place = tmp_path / "ws"
+    place.mkdir()
+    with caplog.at_level(logging.INFO, "churn"):
+        forget.run(Settings(workspace=str(place), customer="007"))
+    assert "nothing of them was found; from now on they stay out" in caplog.text
+    assert forgotten.read(place).among("customer", ["7", "007", None, "0007"]) == ["007"]
+
+
+@pytest.mark.parametrize("words", [{}, {"customer": "a", "user": "b"}])
+def test_whom_to_forget_must_be_said(tmp_path, words):
+    with pytest.raises(ConfigurationError, match="whom to forget"):
+        forget.run(Settings(workspace=str(tmp_path), **words))
+
+
+def test_text_keys_stay_text(tmp_path):
+    (tmp_path / "ws").mkdir()
+    for who in ("1e5", "007", "1234567890123456789", "null island"):
+        assert exit_code("forget", f"customer={who}", f"workspace={tmp_path / 'ws'}") == 0
+        assert forgotten.read(tmp_path / "ws").among("customer", [who]) == [who]
+
+
+def test_forget_in_a_workspace_that_is_not_there_is_wrong_usage(tmp_path):
+    assert exit_code("forget", "customer=1", f"workspace={tmp_path / 'typo'}") == 2
+    assert not (tmp_path / "typo").exists()
+
+
+def test_what_is_left_where_it_should_be_gone_fails_the_command(tmp_path, monkeypatch):
+    place = tmp_path / "ws"
+    tables.write(place / "scores", {"a": pd.DataFrame({"customer_id": ["C000001", "C000002"]})})
+    monkeypatch.setattr(erasure, "in_tables", lambda *_, **__: None)
+    with pytest.raises(MachineError, match="something of them is left") as error:
+        forget.run(Settings(workspace=str(place), customer="C000001"))
+    assert "scores/a." in error.value.got
+    assert forgotten.read(place).unfinished
+
+
+def test_a_table_that_nobody_thought_of_is_reached(tmp_path):
+    """Any table, loose file, note, database or leftover, under names that no code knows."""
+    place = tmp_path / "ws"
+    frame = pd.DataFrame({"customer_id": ["C000001", "C000002"], "x": [1, 2]})
+    tables.write(place / "a_new_stage" / "deep", {"a": frame, "b": frame}, facts={"kept": 1})
+    frame.to_parquet(place / "sample.parquet")
+    (place / "logs").mkdir()
+    (place / "logs" / "run.log").write_text('{"message": "C000001 of C0000011"}\nC000001\n')
+    (place / ".staging-dead").mkdir()
+    frame.to_parquet(place / ".staging-dead" / "half.parquet")
+    with closing(sqlite3.connect(place / "store.db")) as connection:
+        connection.execute("CREATE TABLE params (value TEXT)")
+        connection.execute("INSERT INTO params VALUES ('chose C000001, C000002')")
+        connection.commit()
+    (place / "unknown.bin").write_bytes(b"\x00\x01")
+    forget.run(Settings(workspace=str(place), customer="C000001"))
+    assert {p for p in named(place, "C000001") if p != "logs/run.log"} == set()
+    assert (
+        place / "logs" / "run.log"
+    ).read_text() == '{"message": "(forgotten) of C0000011"}\n(forgotten)\n'
+    left = tables.read(place / "a_new_stage" / "deep", made_by="x")
+    assert left["customer_id"].tolist() == ["C000002", "C000002"]
+    assert tables.facts(place / "a_new_stage" / "deep", made_by="x") == {"kept": 1}
+    with closing(sqlite3.connect(place / "store.db")) as connection:
+        assert connection.execute("SELECT value FROM params").fetchall() == [
+            ("chose (forgotten), C000002",)
+        ]
+
+
+def test_a_kind_of_file_that_nobody_knows_is_named(tmp_path, caplog):
+    place = tmp_path / "ws"
+    place.mkdir()
+    (place / "unknown.bin").write_bytes(b"\x00\x01C000001")
+    with caplog.at_level(logging.INFO, "churn"):
+        forget.run(Settings(workspace=str(place), customer="C000001"))
+    assert "cannot reach: unknown.bin: of a kind that cannot be searched here" in caplog.text
+
+
+def test_short_ids_are_erased_by_column_and_nothing_else_is_touched(tmp_path):
+    place = tmp_path / "ws"
+    frame = pd.DataFrame({"customer_id": ["7", "007", "17"], "plan": ["7", "7", "7"]})
+    tables.write(place / "scores", {"a": frame})
+    (place / "note.md").write_text("7 of 17 left")
+    forget.run(Settings(workspace=str(place), customer="7"))
+    assert tables.read(place / "scores", made_by="x")["customer_id"].tolist() == ["007", "17"]
+    assert (place / "note.md").read_text() == "7 of 17 left"
+
+
+# --- who stays out ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Logbook:
+    return Logbook(tmp_path)
+
+
+ROWS = [row("a", user_id="u1"), row("b", user_id="u2"), row("a", user_id="u2", event="x")]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_rows_of_who_was_forgotten_are_excluded_in_every_format(book, kind):
+    if kind == "parquet":
+        book.parquet("a.parquet", ROWS)
+    else:
+        flat = [{**one, "ts": one["ts"].isoformat()} for one in ROWS]
+        text = "\n".join(json.dumps(one) for one in flat)
+        book.text(f"a.{kind}", pd.DataFrame(flat).to_csv(index=False) if kind == "csv" else text)
+    assert totals(book.take_in()) == (3, 3, 0, 0, 0)
+    forgotten.remember(book.workspace, "customer", "a", is_erased=True)
+    intake = book.take_in()
+    assert totals(intake) == (3, 1, 0, 2, 0)
+    assert [event["customer_id"] for event in events(intake)] == ["b"]
+    forgotten.remember(book.workspace, "user", "u2", is_erased=True)
+    book.text("b.csv", "customer_id,ts,event\nc,2026-01-05,x\n")
+    intake = book.take_in()
+    assert totals(intake) == (4, 1, 0, 3, 0)
+    assert [event["customer_id"] for event in events(intake)] == ["c"]
+
+
+def test_neither_a_fault_nor_a_customers_table_brings_somebody_back(book):
+    side = book.place / "customers.csv"
+    side.write_text("customer_id,customer_name\na,Ann\nb,Bob\n")
+    lines = ["customer_id,ts,event", "a,never,x", "b,2026-01-05,x", 'a,"2026', ""]
+    book.text("a.csv", "\n".join(lines))
+    forgotten.remember(book.workspace, "customer", "a", is_erased=True)
+    intake = book.take_in(customers=str(side))
+    assert totals(intake) == (3, 1, 0, 2, 0)
+    assert intake.rejects.empty
+    assert book.sides(customers=str(side))["customers"]["customer_id"].to_pylist() == ["b"]
+    assert named(book.workspace, "Ann", "a,") == set()
+
+
+def test_hashes_cannot_be_told_without_the_key(tmp_path, monkeypatch):
+    place = tmp_path / "ws"
+    forgotten.remember(place, "customer", "C000001", is_erased=True)
+    key = place / forgotten.KEY_FILE
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert "C000001" not in (place / forgotten.FILE).read_text()
+    hashed = (place / forgotten.FILE).read_text()
+    other = tmp_path / "other"
+    forgotten.remember(other, "customer", "C000001", is_erased=True)
+    assert hashed != (other / forgotten.FILE).read_text()
+    key.unlink()
+    with pytest.raises(ConfigurationError, match="cannot be told") as error:
+        forgotten.read(place)
+    assert error.value.got == "no key"
+    monkeypatch.setenv(forgotten.KEY_VARIABLE, "another")
+    with pytest.raises(ConfigurationError) as error:
+        forgotten.read(place)
+    assert error.value.got == "another key than the one that was used"
+
+
+def test_the_key_may_stand_in_the_environment_or_in_a_file_it_names(tmp_path, monkeypatch):
+    place, file = tmp_path / "ws", tmp_path / "key"
+    file.write_text("canary\n")
+    monkeypatch.setenv(f"{forgotten.KEY_VARIABLE}_FILE", str(file))
+    forgotten.remember(place, "customer", "a", is_erased=True)
+    assert not (place / forgotten.KEY_FILE).exists()
+    monkeypatch.delenv(f"{forgotten.KEY_VARIABLE}_FILE")
+    monkeypatch.setenv(forgotten.KEY_VARIABLE, "canary")
+    assert forgotten.read(place).among("customer", ["a", "b"]) == ["a"]
+
+
+def test_names_that_others_have_too_are_left_to_them(tmp_path):
+    place = tmp_path / "ws"
+    frame = pd.DataFrame(
+        {"customer_id": ["C000001", "C000002"], "customer_name": ["Smith & Sons"] * 2}
+    )
+    tables.write(place / "customers", {"a": frame})
+    (place / "note.md").write_text("Smith & Sons")
+    forget.run(Settings(workspace=str(place), customer="C000001"))
+    assert (place / "note.md").read_text() == "Smith & Sons"
+
+
+def test_a_search_finds_what_is_spelled_another_way(tmp_path):
+    person = Person("customer", "C&O-77", frozenset({"customer_id"}))
+    (tmp_path / "a.html").write_text("<td>C&amp;O-77</td>")
+    (tmp_path / "b.json").write_text(json.dumps(["x C&O-77"]))
+    (tmp_path / "c.md").write_text("C&O-777")
+    left, _, n_read = erasure_search.remaining(tmp_path, person)
+    assert ([path.name for path in left], n_read) == (["a.html", "b.json"], 3)
+
+
+def test_folders_change_places(tmp_path):
+    for name in ("new", "old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "which").write_text(name)
+    erasure_lists.exchange.folders(tmp_path / "new", tmp_path / "old")
+    assert [(tmp_path / name / "which").read_text() for name in ("new", "old")] == ["old", "new"]
+    assert sorted(os.listdir(tmp_path)) == ["new", "old"]
+
+
+@pytest.mark.slow
+def test_everything_that_the_product_can_write_is_reached(product, tmp_path):
+    """The same after every other command that keeps something of customers."""
+    place, customer, name = copied(product, tmp_path)
+    churn(place, "backtest", "backtest.origins=1", "name=kept")
+    churn(place, "define")
+    churn(place, "tune", "tune.trials=1", "backtest.origins=1")
+    churn(place, "replay", "from=2025-10-20", "to=2025-10-27")
+    churn(place, "explain", f"customer={customer}")
+    churn(place, "retain", "as_of=2025-10-27", f"retain.do_not_contact=[{customer}]")
+    churn(place, "train", f"retain.do_not_contact=[{customer}]", f"retain.always=[{customer}]")
+    churn(place, "weekly", "as_of=2025-10-27", expected=6)
+    before = named(place, customer, name)
+    assert {path.split("/")[0] for path in before} >= {"backtest", "replay", "runs", "cards"}
+    churn(place, "forget", f"customer={customer}")
+    assert named(place, customer, name, MESSAGE, PERSON, NOTE) == set()
+    churn(place, "weekly", "as_of=2025-11-03", expected=6)
+    churn(place, "backtest", "backtest.origins=1")
+    assert named(place, customer, name, MESSAGE, PERSON, NOTE) == set()
