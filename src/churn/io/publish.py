@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from churn.errors import InputError
-from churn.io import bundle, earlier, people, tables
+from churn.io import bundle, earlier, people, revised, tables
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.retention.policy import Policy
 from churn.settings import Settings
@@ -42,6 +42,9 @@ def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Pat
         folder.mkdir()
         _gather(workspace, folder, as_of)
         manifest = _manifest(settings, workspace, folder, as_of) | {"gates": dict(gates)}
+        present = [*earlier.numbered(published / as_of.isoformat()).values()]
+        if present:
+            manifest["changes"] = revised.changes(present[-1], folder, manifest=manifest)
         tables.write_sealed(folder / MANIFEST, manifest)
         if settings.weekly.dry_run:
             _tell_difference(published, folder)
@@ -49,6 +52,8 @@ def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Pat
         place, is_new = _settled(published / as_of.isoformat(), folder)
     _point(published)
     log.info("published %s" if is_new else "published before, and nothing changes: %s", place)
+    if is_new and present:
+        log.info("%s", revised.in_words(manifest["changes"]))
     return place
 
 
