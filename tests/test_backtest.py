@@ -13,7 +13,17 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from churn import timeline
 from churn.features.labels import Definition
-from churn.learning import backtest, baselines, intervals, metrics, models, reach, splits, trial
+from churn.learning import (
+    backtest,
+    baselines,
+    intervals,
+    metrics,
+    models,
+    reach,
+    splits,
+    titles,
+    trial,
+)
 from churn.learning.backtest import Backtest, Origin
 from churn.learning.baselines import Champion
 from churn.learning.intervals import Draws
@@ -91,7 +101,7 @@ def test_what_happens_after_an_origin_teaches_it_nothing(found: Backtest) -> Non
 
 
 def test_every_baseline_stands_beside_the_model(found: Backtest) -> None:
-    assert set(found.figures) == set(baselines.TITLES) - {"champion"}
+    assert set(found.figures) == set(titles.TITLES) - {"champion"}
     assert (
         found.figures["model"]["average_precision"] > found.figures["random"]["average_precision"]
     )

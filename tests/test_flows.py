@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from world import subscribed
 
 from churn.conf_tree import CONF
 from churn.io import bundle, publish, tables
@@ -32,17 +36,18 @@ def hook(event, arguments):
     if event == "open" and "/truth/" in str(arguments[0]):
         raise AssertionError(f"a stage opened {arguments[0]}")
 sys.addaudithook(hook)
-from churn.__main__ import main
-main(sys.argv[1:])
 """
 
 
 def churn(place: Path, *words: str, expected: int = 0) -> str:
-    """Run a command in a process in which opening a file of the truth is an error."""
-    done = subprocess.run(
-        [sys.executable, "-c", WATCH_OPENS, *words, f"workspace={place}", *SMALL],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    """Run a command in processes in which opening a file of the truth is an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "sitecustomize.py").write_text(WATCH_OPENS)
+        path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+        done = subprocess.run(
+            [sys.executable, "-m", "churn", *words, f"workspace={place}", *SMALL],
+            capture_output=True, text=True, errors="replace", env=os.environ | {"PYTHONPATH": path},
+        )  # fmt: skip
     assert done.returncode == expected, done.stderr[-3000:]
     return done.stderr
 
@@ -85,6 +90,11 @@ def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
     assert publish.current(published) == published / "2025-10-27/r1"
     counts = before[0]["counts"]
     assert counts["active_customers"] == counts["scored"] + counts["not_scored"]
+    sides = counts["sides"]
+    assert {"customers", "subscriptions", "contacts"} <= set(sides)
+    assert all(one["read"] == one["used"] + one["excluded"] for one in sides.values())
+    for name, one in sides.items():
+        assert one["read"] == made_from_rows(before[0], name)
     rows = counts["rows"]
     assert rows["read"] == rows["used"] + rows["duplicate"] + rows["excluded"] + rows["refused"]
     made_from = before[0]["inputs"]
@@ -95,6 +105,20 @@ def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
     text = json.dumps(before)
     assert str(place) not in text
     assert "2025-10-27" in (published / "index.html").read_text()
+
+
+def made_from_rows(manifest, name: str) -> int:
+    return manifest["inputs"][name]["rows"]
+
+
+def test_everybody_whom_a_slow_count_finds_subscribed_is_scored(place):
+    for as_of in tables.names(place / "scores"):
+        found = [
+            tables.read(place / name, made_by="score", part=as_of)["customer_id"]
+            for name in ("scores", "not_scored")
+        ]
+        assert not set(found[0]) & set(found[1])
+        assert sorted(set(found[0]) | set(found[1])) == subscribed(place, as_of)
 
 
 def test_no_file_that_people_open_shows_a_hold_out(place, tmp_path):
@@ -195,12 +219,76 @@ def test_a_list_that_no_model_stands_behind_says_so(place, tmp_path):
     assert ranked["risk"].corr(direction * ranked[column], method="spearman") > 0.999
 
 
-def test_a_dry_run_publishes_nothing(place):
-    before = publish.revisions(place / "published")
-    assert "dry run" in churn(place, "weekly", "as_of=2025-11-03", "weekly.dry_run=true")
-    assert publish.revisions(place / "published") == before
-    for name in ("qualified", "assignments"):
-        assert "2025-11-03" not in tables.names(place / name)
+def test_a_dry_run_tells_the_difference_and_leaves_no_trace(place):
+    """Beside what the log's intake writes, which is what the next run would take in."""
+    taken_in = {*USAGE, *SIDES, "deliveries", "people", "rejects", ".lock"}
+
+    def kept() -> dict[Path, bytes]:
+        mine = [p for p in place.rglob("*") if p.is_file()]
+        return {p: p.read_bytes() for p in mine if p.relative_to(place).parts[0] not in taken_in}
+
+    before = kept()
+    said = churn(place, "weekly", "as_of=2025-11-03", "weekly.dry_run=true")
+    assert "dry run: " in said
+    assert kept() == before
+    assert not list(place.glob(".rehearsal-*"))
+
+
+def test_a_model_that_kills_its_process_publishes_nothing_and_is_named(place, tmp_path):
+    """Its hash is the registered one; LightGBM aborts the process that opens such a text."""
+    own = shutil.copytree(place, tmp_path / "ws")
+    churn(own, "weekly", "as_of=2025-10-20")
+    entry = bundle.pointer(own, "challenger")
+    booster = own / "models" / entry["version"] / bundle.BOOSTER
+    booster.write_text(booster.read_text()[: booster.stat().st_size // 2])
+    registered = {**entry["sha256"], bundle.BOOSTER: tables.sha256(booster)}
+    bundle.point(own, "champion", {**entry, "sha256": registered})
+    before = publish.verify(own / "published/2025-10-20/r1")
+    said = churn(own, "weekly", "as_of=2025-10-27", expected=4)
+    assert re.search(rf"SIG(ABRT|SEGV) in `score`, with model {entry['version']}", said)
+    assert publish.revisions(own / "published") == ["2025-10-20/r1"]
+    assert publish.verify(own / "published/2025-10-20/r1") == before
+    status = json.loads((own / "published" / "status.json").read_text())
+    assert (status["exit_code"], status["is_stale"]) == (4, True)
+
+
+def test_the_list_comes_out_though_everything_it_is_sent_to_is_down(place, tmp_path, monkeypatch):
+    pytest.importorskip("psycopg")
+    monkeypatch.setenv("CHURN_SQL_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("CHURN_NOTIFY_URL", "json://127.0.0.1:1/hook")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    own = shutil.copytree(place, tmp_path / "ws", ignore=shutil.ignore_patterns("published"))
+    down = [
+        *NO_SERVER, "deliver.copy_to=s3://lists/churn", "deliver.notify=[CHURN_NOTIFY_URL]",
+        "sink=sql", "train.tracking_uri=http://127.0.0.1:1",
+    ]  # fmt: skip
+    churn(own, "weekly", "as_of=2025-10-27", *down, expected=6)
+    published = own / "published"
+    assert publish.current(published) == published / "2025-10-27/r1"
+    publish.verify(published / "2025-10-27/r1")
+    status = json.loads((published / "status.json").read_text())
+    assert (status["exit_code"], status["is_stale"]) == (6, False)
+    waiting = [one["name"] for one in status["deliveries"] if not one["is_delivered"]]
+    assert sorted(waiting) == [
+        "CHURN_NOTIFY_URL", "deliver.copy_to", "digest.eml", "retention", "scores",
+    ]  # fmt: skip
+    assert list((own / "mlflow" / "spool").glob("*/run.json"))
+    there = tmp_path / "copy"
+    words = [*down, f"deliver.copy_to=file://{there}"]
+    churn(own, "deliver", *words, expected=6)
+    assert (there / "CURRENT").read_text() == "2025-10-27/r1\n"
+
+
+def test_the_weekly_job_itself_never_loads_what_opens_a_model(place):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "churn", "weekly", "as_of=2025-10-27",
+         f"workspace={place}", *SMALL],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "churn.io.publish" in loaded
+    assert not loaded & {"lightgbm", "sklearn"}
 
 
 def test_replay_walks_the_past_in_its_own_folder(place):

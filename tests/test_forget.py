@@ -30,7 +30,8 @@ def copied(product: tuple[Path, str, str], home: Path) -> tuple[Path, str, str]:
     shutil.copytree(place.parent / "logs", home / "logs")
     shutil.copytree(place, home / "ws", symlinks=True)
     index = home / "ws" / "deliveries" / "index.json"
-    index.write_text(index.read_text().replace(str(place.parent), str(home)))
+    moved = index.read_text().replace(str(place.parent), str(home))
+    tables.write_sealed(index, tables.unsealed(json.loads(moved)))
     return home / "ws", customer, name
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from churn.learning import metrics
+from churn.learning import metrics, titles
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def case() -> tuple[np.ndarray, np.ndarray, pd.Series]:
 def test_figures_agree_with_scikit_learn(case) -> None:
     label, risk, snapshot = case
     found = metrics.evaluate(label, risk, snapshot=snapshot, list_share=0.02)
-    assert set(found) == set(metrics.UNITS)
+    assert set(found) == set(titles.UNITS)
     assert found["log_loss"] == pytest.approx(reference.log_loss(label, risk))
     assert found["roc_auc"] == pytest.approx(reference.roc_auc_score(label, risk))
     assert found["average_precision"] == pytest.approx(

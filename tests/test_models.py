@@ -9,7 +9,7 @@ import panels
 import pytest
 
 from churn.errors import HeldBackError, InputError
-from churn.learning import backtest, baselines, columns, models, shapley, splits
+from churn.learning import backtest, baselines, columns, models, shapley, splits, titles
 from churn.learning.models import Model, Recipe
 
 ROWS = backtest.mature(panels.panel())
@@ -176,7 +176,7 @@ def test_rare_levels_are_like_unseen_ones() -> None:
 
 def test_baselines_rank_as_their_names_say() -> None:
     fitted = baselines.fit_all(ROWS, features=panels.FEATURES, recipe=RECIPE)
-    assert set(fitted) == set(baselines.TITLES) - {"model", "champion"}
+    assert set(fitted) == set(titles.TITLES) - {"model", "champion"}
     silent = fitted["longest_silent"].score(ROWS.assign(recency_days=ROWS["recency_days"]))
     assert (
         np.argsort(-silent, kind="stable")[:5]

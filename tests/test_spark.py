@@ -370,6 +370,9 @@ def test_from_log_to_scores_by_the_command_line(tmp_path: Path) -> None:
     assert (scores[0]["risk"] - scores[1]["risk"]).abs().max() == 0
     assert scores[0].equals(scores[1])
     assert differing(left, right, "scored", made_by="score") == []
+    assert differing(left, right, "not_scored", made_by="score") == []
+    (as_of,) = tables.names(right / "scores")
+    assert sorted(scores[1]["customer_id"]) == worlds.subscribed(right, as_of)
 
 
 def _appoint(left: Path, right: Path) -> None:

@@ -21,7 +21,7 @@ from churn import contracts
 from churn.features import definitions, panel
 from churn.features.definitions import Feature, Vocabulary
 from churn.features.labels import Definition
-from churn.io import panels
+from churn.io import panels, tables
 from churn.io.engine import Resources, opened, resources
 from churn.io.workspace import SIDES, Workspace, arrow_schema, weigh
 from churn.settings import CONF, Settings, SourceSettings, feature_documents
@@ -143,6 +143,16 @@ def settings_of(
     given = Settings(workspace=str(place), source=source, as_of=as_of, known_at=known_at)
     given.engine.threads = 1
     return dataclasses.replace(given, **changes)
+
+
+def subscribed(place: Path, as_of: str) -> list[str]:
+    """Who could cancel at `as_of` by the slow count of `reference`, from the tables of a workspace."""
+    parts = tables.parts(place / "subscriptions", made_by="rollup").values()
+    rows = [row for path in parts for row in pq.read_table(path).to_pylist()]
+    whole = reference.population(
+        World(subscriptions=rows), date.fromisoformat(as_of), Definition("cancellation"), Arrival()
+    )
+    return sorted(whole)
 
 
 def by_engine(

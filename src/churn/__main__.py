@@ -1,6 +1,7 @@
 """`churn COMMAND [key=value ...]`: compose → typed settings → stage or flow → exit code."""
 
 import importlib
+import locale
 import logging
 import os
 import sys
@@ -21,16 +22,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("churn")
 
+JSON = "log=json"
 DEBUG = ("debug=true", "debug=True", "debug=1", "debug=yes", "debug=on")
 HELP = ("--help", "-h", "help")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with the contract's exit code."""
+    if arguments is None:
+        _in_utf8()
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debugged = any(word in DEBUG for word in words)
     _keep_to_the_group()
-    _log_plainly(logging.StreamHandler())
+    _log_to(logging.StreamHandler(), as_json=JSON in words)
     try:
         _run(words)
         sys.exit(0)
@@ -52,6 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reason = f"{more} is needed" if isinstance(error, MemoryError) else error
         log.error("the machine failed: %s", reason)
         sys.exit(1)
+
+
+def _in_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale would decide how text files are written."""
+    if not sys.flags.utf8_mode and locale.getencoding().upper() not in ("UTF-8", "UTF8"):
+        words = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, words)  # noqa: S606 - the same program with the same words
 
 
 def _run(words: list[str]) -> None:
@@ -85,7 +96,7 @@ def _configured(command: str, rest: list[str]) -> None:
     from churn.refusals import in_our_words
     from churn.settings import from_params
 
-    _log_plainly(LogHandler())
+    _log_to(LogHandler(), as_json=JSON in rest)
     data_only.require_words(rest)
     words = overrides.read(rest)
     data_only.require_files(overrides.config_dirs(words.flags))
@@ -157,8 +168,21 @@ def _existing(params: str) -> Path:
 def _entry(command: str) -> Callable[["Settings"], None]:
     """The stage or flow of a command, imported only now: `churn --help` stays fast."""
     if command in commands.FLOWS:
-        return getattr(importlib.import_module("churn.flows"), command)
-    return _timed(command, importlib.import_module(f"churn.stages.{command}").run)
+        return _logged(command, getattr(importlib.import_module("churn.flows"), command))
+    return _logged(command, _timed(command, importlib.import_module(f"churn.stages.{command}").run))
+
+
+def _logged(command: str, run: Callable[["Settings"], None]) -> Callable[["Settings"], None]:
+    """The same, with its lines written as the settings say: `log` may stand in conf/local.yaml."""
+    from churn.io import journal
+
+    def logged(settings: "Settings") -> None:
+        journal.now.command, journal.now.as_of = command, settings.as_of
+        if settings.log == "json":
+            _log_to(log.handlers[0], as_json=True)
+        run(settings)
+
+    return logged
 
 
 def _timed(command: str, stage: Callable[["Settings"], None]) -> Callable[["Settings"], None]:
@@ -177,12 +201,20 @@ def _keep_to_the_group() -> None:
     os.umask(os.umask(0o777) | 0o027)
 
 
-def _log_plainly(handler: logging.Handler) -> None:
-    """Log lines of time-free text on the error stream; results and messages only."""
+def _log_to(handler: logging.Handler, *, as_json: bool) -> None:
+    """Log lines on the error stream: time-free text, results and messages only; or JSON with all
+    that a collector of logs asks for, warnings of libraries too."""
     handler.setFormatter(Formatter())
+    if as_json:
+        from churn.io.journal import JsonLines  # `churn --help` need not wait for it
+
+        handler.setFormatter(JsonLines())
+        logging.captureWarnings(True)
+        logging.getLogger("py.warnings").handlers = [handler]
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    logging.raiseExceptions = False  # a line that nobody can read any more is no reason to stop
 
 
 if __name__ == "__main__":

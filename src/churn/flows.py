@@ -1,13 +1,14 @@
 """The order of stages: the whole path once, the weekly job, past weeks as if live."""
 
 import dataclasses
+import importlib
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from churn.errors import (
     ConfigurationError,
@@ -17,30 +18,32 @@ from churn.errors import (
     NotArrivedError,
 )
 from churn.io import (
+    apart,
     bundle,
     delivery,
+    expiry,
     gate_report,
     gates,
+    gauges,
+    journal,
     progress,
     publish,
+    rehearsal,
     sink,
     standing,
     tables,
 )
+from churn.io.apart import Worker
 from churn.io.lock import held
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings, SinkSettings
-from churn.stages import explain, features, promote, retain, rollup, score, simulate, train
-from churn.stages import forget as forget_stage
 from churn.timeline import as_of_dates, parse_date
 
 log = logging.getLogger("churn")
 
 
-class Stage(Protocol):
-    """What a module of `stages` offers."""
-
-    def run(self, settings: Settings) -> None: ...
+LIST = ("score", "explain", "retain")
+"""The stages that make a list; all of them open models."""
 
 
 def run(settings: Settings) -> None:
@@ -49,10 +52,10 @@ def run(settings: Settings) -> None:
     target, settings = settings.sink, _kept_local(settings)
     with held(settings.place, doing="run"):
         if settings.source.name == "demo" and not (settings.place / "demo").exists():
-            _step("simulate", simulate, settings)
-        _step("rollup", rollup, settings)
-        _step("features", features, settings)
-        _step("train", train, settings)
+            _step("simulate", settings)
+        _step("rollup", settings)
+        _step("features", settings)
+        _step("train", settings)
         _promote_if_better(settings)
         _list(settings)
         as_of = settings.as_of_or_last(Workspace(settings.place).usage_facts())
@@ -68,30 +71,65 @@ def weekly(settings: Settings) -> None:
     delivery.require(settings.deliver)
     gates.require_names(settings.weekly.accept)
     target, settings = settings.sink, _kept_local(settings)
+    opening = apart.started(*map(_module, LIST))
+    with held(settings.place, doing="weekly"):
+        if settings.weekly.dry_run:
+            with opening as worker:
+                _rehearse(settings, worker)
+            return
+        logs = journal.kept(settings.place / "logs", keep=settings.weekly.keep_logs)
+        with gauges.told(settings), logs:
+            with _told(settings), opening as worker:
+                unsent = _published_weeks(settings, target, worker)
+            if unsent:
+                raise unsent[0]
+
+
+def _published_weeks(
+    settings: Settings, target: SinkSettings, worker: Worker
+) -> list[DeliveryError]:
+    """Publish every week that was asked for; what could not be delivered."""
     unsent: list[DeliveryError] = []
-    with held(settings.place, doing="weekly"), _told(settings):
-        _step("rollup", rollup, settings)
-        for as_of in _weeks(settings) or [
-            settings.as_of_or_last(Workspace(settings.place).usage_facts())
-        ]:
-            _publish_week(dataclasses.replace(settings, as_of=as_of.isoformat()), as_of)
-            if not settings.weekly.dry_run:
-                names = ["scores", "retention"]
-                unsent += sink.unsent(target, names, place=settings.place, as_of=as_of)
-        if not settings.weekly.dry_run:
-            unsent += delivery.unsent(settings.deliver, place=settings.place)
-    if unsent:
-        raise unsent[0]
+    _step("rollup", settings)
+    for as_of in _weeks_or_last(settings):
+        _publish_week(_dated(settings, as_of), as_of, worker)
+        with journal.stage("deliver"):
+            names = ["scores", "retention"]
+            unsent += sink.spooled(target, names, place=settings.place, as_of=as_of)
+    with journal.stage("deliver"):
+        return unsent + delivery.unsent(settings.deliver, place=settings.place)
 
 
-def _publish_week(settings: Settings, as_of: date) -> None:
+def _rehearse(settings: Settings, worker: Worker) -> None:
+    """A dry run takes in the log, as every run does, and leaves no other trace."""
+    _step("rollup", settings)
+    for as_of in _weeks_or_last(settings):
+        with rehearsal.place(settings.place) as place:
+            _publish_week(
+                dataclasses.replace(_dated(settings, as_of), workspace=str(place)), as_of, worker
+            )
+
+
+def _weeks_or_last(settings: Settings) -> list[date]:
+    return _weeks(settings) or [settings.as_of_or_last(Workspace(settings.place).usage_facts())]
+
+
+def _dated(settings: Settings, as_of: date) -> Settings:
+    journal.now.as_of = as_of.isoformat()
+    return dataclasses.replace(settings, as_of=as_of.isoformat())
+
+
+def _publish_week(settings: Settings, as_of: date, worker: Worker) -> None:
     """One list, if every gate lets it pass: those on the sources first, before anything is made."""
-    week = gates.of_sources(settings, as_of)
+    with journal.stage("gates"):
+        week = gates.of_sources(settings, as_of)
     if not gates.refusal(week):
-        _list(settings)
-        week = gates.of_scores(settings, week)
+        _list(settings, worker)
+        with journal.stage("gates"):
+            week = gates.of_scores(settings, week)
     if not settings.weekly.dry_run:
-        gate_report.keep(settings, week)
+        with journal.stage("gates"):
+            gate_report.keep(settings, week)
     refused = gates.refusal(week)
     if refused:
         raise refused
@@ -99,19 +137,26 @@ def _publish_week(settings: Settings, as_of: date) -> None:
 
 
 def _publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> None:
-    publish.publish(settings, as_of, gates=gates)
+    with journal.stage("publish"):
+        publish.publish(settings, as_of, gates=gates)
     if not settings.weekly.dry_run:
+        _expire(settings)
         last_day = Workspace(settings.place).usage_facts()["last_day"]
         standing.fresh(settings.place / "published", last_day=date.fromisoformat(last_day))
+
+
+def _expire(settings: Settings) -> None:
+    """What cannot be removed is no reason to hold a list back."""
+    try:
+        expiry.expire(settings.place, keep_weeks=settings.weekly.keep_weeks)
+    except OSError as error:
+        log.warning("old revisions stay: %s", error)
 
 
 @contextmanager
 def _told(settings: Settings) -> Iterator[None]:
     """A run that ends without a list is told beside the old one, and by mail where waiting will not
-    help. A dry run tells nobody but who asked for it."""
-    if settings.weekly.dry_run:
-        yield
-        return
+    help."""
     try:
         with standing.told(settings.place / "published"):
             yield
@@ -148,8 +193,8 @@ def replay(settings: Settings) -> None:
             )  # fmt: skip
             log.info("== week %d of %d: %s", number + 1, len(weeks), as_of)
             if number % settings.replay.refit_weeks == 0:
-                _step("features", features, dated)
-                _step("train", train, dated)
+                _step("features", dated)
+                _step("train", dated)
                 bundle.point(place, "champion", bundle.load(place, "challenger").entry)
             _list(dated)
             _publish(dated, as_of, gates={})
@@ -161,12 +206,14 @@ def forget(settings: Settings) -> None:
     Waits for a run that works in the workspace. A person's events are added up in days of the
     account, so those are rolled up again from the deliveries.
     """
-    forget_stage.asked(settings)
-    forget_stage.require_workspace(settings.place)
+    from churn.stages import forget as stage  # loaded when it is its turn, as every stage
+
+    stage.asked(settings)
+    stage.require_workspace(settings.place)
     with held(settings.place, doing="forget", waits=True):
-        _step("forget", forget_stage, settings)
+        _step("forget", settings)
         if settings.user and tables.exists(settings.place / "daily"):
-            _step("rollup", rollup, settings)
+            _step("rollup", settings)
 
 
 def _kept_local(settings: Settings) -> Settings:
@@ -185,24 +232,32 @@ def _replay_place(settings: Settings) -> Path:
     return place
 
 
-def _list(settings: Settings) -> None:
-    _step("score", score, settings)
-    _step("explain", explain, settings)
-    _step("retain", retain, settings)
+def _list(settings: Settings, worker: Worker | None = None) -> None:
+    for name in LIST:
+        _step(name, settings, worker)
 
 
 def _promote_if_better(settings: Settings) -> None:
     """In `run` a challenger that is no better is no failure: the champion stays."""
     try:
-        _step("promote", promote, settings)
+        _step("promote", settings)
     except HeldBackError as error:
         log.info("%s", error)
 
 
-def _step(name: str, stage: Stage, settings: Settings) -> None:
-    log.info("-- %s", name)
-    with progress.timed(name):
-        stage.run(settings)
+def _step(name: str, settings: Settings, worker: Worker | None = None) -> None:
+    """Run a stage, by `worker` or in this process, which then loads what the stage needs."""
+    with journal.stage(name):
+        log.info("-- %s", name)
+        if worker:
+            worker.run(_module(name), settings)
+            return
+        with progress.timed(name):
+            importlib.import_module(_module(name)).run(settings)
+
+
+def _module(stage: str) -> str:
+    return f"churn.stages.{stage}"
 
 
 def _weeks(settings: Settings) -> list[date]:

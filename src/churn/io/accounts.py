@@ -1,11 +1,14 @@
 """What became of every row: read = used + duplicate + excluded + refused, delivery by delivery."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as compute
 
+from churn.contracts import REQUIRED
 from churn.errors import InputError
 from churn.io.index import Content, Index
 from churn.io.listing import Delivery
@@ -29,6 +32,39 @@ class Account:
     duplicate: int
     excluded: int
     refused: int
+
+
+@dataclass(frozen=True)
+class SideAccount:
+    """What became of the rows of a side table: read = used + excluded, for one that has a bad value is
+    refused whole. `excluded` say nothing: a subscription that never begins, or ends before it does, a
+    contact without a time, a series without a value. `unknown_customers` are rows, used all the
+    same, of customers who are not in the customers table."""
+
+    read: int
+    used: int
+    excluded: int
+    unknown_customers: int
+
+
+def of_sides(sides: Mapping[str, pa.Table]) -> dict[str, SideAccount]:
+    """The account of each side table, by name."""
+    known = sides["customers"]["customer_id"] if "customers" in sides else None
+    return {name: _of_side(name, table, known) for name, table in sides.items()}
+
+
+def _of_side(name: str, table: pa.Table, known: pa.ChunkedArray | None) -> SideAccount:
+    empty = pa.array([False] * table.num_rows, pa.bool_())
+    for required in REQUIRED[name]:
+        empty = compute.or_(empty, table[required].is_null())
+    if name == "subscriptions":
+        ends = compute.less_equal(table["end_date"], table["start_date"])
+        empty = compute.or_(empty, compute.fill_null(ends, False))
+    n_empty, n_unknown = compute.sum(empty).as_py() or 0, 0
+    if known is not None and name != "customers" and "customer_id" in table.column_names:
+        is_known = compute.is_in(table["customer_id"], known.combine_chunks())
+        n_unknown = table.num_rows - (compute.sum(is_known).as_py() or 0)
+    return SideAccount(table.num_rows, table.num_rows - n_empty, n_empty, n_unknown)
 
 
 def rejects_of(contents: Sequence[Content], index: Index) -> pd.DataFrame:

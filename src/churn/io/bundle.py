@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn.errors import HeldBackError, InputError
+from churn.errors import HeldBackError
 from churn.features.definitions import Feature
 from churn.io import tables
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 BOOSTER = "booster.txt"
 SPEC = "spec.json"
+NEXT_STEP = (
+    "run `churn train` and `churn promote` again, or `churn promote promote.back=true` to return to "
+    "the previous champion"
+)
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,12 @@ def opened(place: Path, entry: Mapping[str, Any]) -> Bundle:
     from churn.learning import models
 
     found = _described(place, entry)
-    text = (place / "models" / str(entry["version"]) / BOOSTER).read_text()
-    return Bundle(found.spec, found.entry, models.from_spec(text, found.spec["model"]))
+    path = place / "models" / found.version / BOOSTER
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    tables.require_hash(path, digest, entry["sha256"].get(BOOSTER), next_step=NEXT_STEP)
+    model = models.from_spec(content.decode(), found.spec["model"])
+    return Bundle(found.spec, found.entry, model)
 
 
 def _required(place: Path, alias: str) -> dict[str, Any]:
@@ -123,7 +131,7 @@ def _required(place: Path, alias: str) -> dict[str, Any]:
 def _described(place: Path, entry: Mapping[str, Any]) -> Described:
     folder = place / "models" / str(entry["version"])
     for name in {BOOSTER, SPEC, *entry["sha256"]}:
-        _verify(folder / name, entry["sha256"].get(name))
+        tables.verify(folder / name, entry["sha256"].get(name), next_step=NEXT_STEP)
     spec = tables.read_json(folder / SPEC)
     for name in entry["sha256"]:
         if name.startswith("record."):
@@ -139,7 +147,7 @@ def pointer(place: Path, alias: str) -> dict[str, Any] | None:
 
 def point(place: Path, alias: str, entry: Mapping[str, Any]) -> None:
     """Make `alias` point to the model of `entry`, in one rename."""
-    tables.write_json(place / f"{alias}.json", dict(entry))
+    tables.write_sealed(place / f"{alias}.json", entry)
 
 
 def canonical(content: Any) -> str:
@@ -160,15 +168,3 @@ def _write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
             os.replace(folder, staged / "old")
         os.replace(new, folder)
         tables.sync(folder.parent)
-
-
-def _verify(path: Path, expected: str | None) -> None:
-    found = tables.sha256(path) if path.exists() else "no such file"
-    if expected is None or found != expected:
-        raise InputError(
-            f"{path} is not the file that was written",
-            got=found,
-            expected=f"sha256 {expected}",
-            next_step="run `churn train` and `churn promote` again, or `churn promote "
-            "promote.back=true` to return to the previous champion",
-        )

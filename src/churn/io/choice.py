@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from churn.features.candidates import MOST_RETURN, Candidates, Choice
-from churn.io.plots import MODEL, QUIET, RIVAL, STYLE
+from churn.io.canvas import MODEL, QUIET, RIVAL, STYLE
 
 
 def text(found: pd.DataFrame, choice: Choice | None, asked: Candidates) -> str:

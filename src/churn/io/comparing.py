@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from churn.io import model_card
-from churn.io.plots import MODEL, QUIET, RIVAL, STYLE, png
+from churn.io.canvas import MODEL, QUIET, RIVAL, STYLE, png
 from churn.io.runs import Run
 from churn.io.tuning import NAMES, SHORT, spelled
 from churn.learning.comparison import FIGURES

@@ -1,7 +1,7 @@
 """Files → something DuckDB reads as declared: Parquet in place, text once to typed Parquet."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -9,20 +9,19 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
-from sqlglot import exp
 
-from churn.contracts import EVENTS, REQUIRED, SOURCES
-from churn.errors import InputError, nearest
-from churn.io import forgotten, formats, tables, weblogs
+from churn.contracts import EVENTS
+from churn.errors import InputError
+from churn.io import forgotten, formats, json_lines, steady, tables, weblogs
+from churn.io.declared import checked_kind, required_columns
 from churn.io.engine import Engine
 from churn.io.forgotten import Forgotten
 from churn.io.formats import Block, Broken
 from churn.settings import SourceSettings
 from churn.usage import events
-from churn.usage.columns import Column, literal, parsed_query
+from churn.usage.columns import Column
 from churn.usage.events import Reading
 
-IDS = ("customer_id", "event_id", "user_id")
 EXTRA = ("line", "broken", "raw")
 LOGS = {"access_log": weblogs.access_block, "error_log": weblogs.error_block}
 
@@ -43,13 +42,14 @@ def readable(
     path: str,
     local: Path,
     *,
+    sha256: str,
     target: Path,
     source: SourceSettings,
     engine: Engine,
     is_read_elsewhere: bool = False,
     gone: Forgotten | None = None,
 ) -> Readable:
-    """The file at `local` (called `path` by the source) as something that can be scanned.
+    """The file at `local` (called `path` by the source, of content `sha256`) as something to scan.
 
     Text is converted to `target` by `engine` unless that is there already; so is Parquet that holds
     times or numbers to be parsed if another engine `is_read_elsewhere`. Raises `InputError` for a
@@ -65,8 +65,9 @@ def readable(
     if not _is_whole(target, facts_at):
         with tables.staging(target.parent) as place:
             made = _converted(path, local, declared, place=place, source=source, engine=engine)
+            steady.require_same(path, local, sha256=sha256)
             made = _without(made, gone) if gone else made
-            tables.write_json(facts_at, made.facts)
+            tables.write_sealed(facts_at, made.facts)
             tables.sync(made.typed)
             os.replace(made.typed, target)
     facts = tables.read_json(facts_at)
@@ -115,7 +116,10 @@ def _is_whole(target: Path, facts_at: Path) -> bool:
     """Whether a converted file is there, is the one that was written, and holds what is read now."""
     if not (target.exists() and facts_at.exists()):
         return False
-    facts = tables.read_json(facts_at)
+    try:
+        facts = tables.read_json(facts_at)
+    except InputError:
+        return False
     is_current = facts.get("typed") == list(events.TYPED)
     return is_current and bool(facts["sha256"] == tables.sha256(target))
 
@@ -141,117 +145,6 @@ def _in_place(path: str, local: Path, *, source: SourceSettings) -> Readable:
     reading = Reading(columns, ts_format=source.ts_format, timezone=source.timezone or "UTC")
     signature = "; ".join(f"{field.name} {field.type}" for field in schema)
     return Readable(local, reading, signature, file.metadata.num_rows)
-
-
-def required_columns(
-    path: str, there: Sequence[str], table: str, *, mapping: Mapping[str, str], key: str
-) -> dict[str, str]:
-    """Our column names → theirs, for the columns of `table` that the file has.
-
-    Raises `InputError` with the override to paste when a required or a mapped column is not there,
-    or two columns differ in capitals only.
-    """
-    folded = [name.casefold() for name in there]
-    twice = next((name for name in there if folded.count(name.casefold()) > 1), None)
-    if twice is not None:
-        raise InputError(
-            f"{path} has column {twice!r} more than once",
-            got=f"columns {', '.join(there)}",
-            expected="names that differ in more than capitals",
-            next_step="rename one of them in the export; which one counts cannot be guessed",
-        )
-    names = {ours: mapping.get(ours, ours) for ours in SOURCES[table].columns}
-    for ours, theirs in names.items():
-        if theirs in there or not (ours in REQUIRED[table] or ours in mapping):
-            continue
-        close = nearest(theirs, list(there)) if there else ""
-        meant = close.removeprefix("did you mean ").removesuffix("?") if "mean" in close else "NAME"
-        raise InputError(
-            f"{path} line 1 has no column {theirs!r}"
-            + ("" if ours == theirs else f" ({key}.{ours})"),
-            got=f"columns {', '.join(there) or 'none'}",
-            expected=f"a column for {ours}" + (f"; {close}" if meant != "NAME" else ""),
-            next_step=_delimiter_hint(there) or f"set {key}.{ours}={_pasted(meant)}",
-        )
-    return {ours: theirs for ours, theirs in names.items() if theirs in there}
-
-
-def _pasted(name: str) -> str:
-    """`name` as it can be pasted behind `key=` in a shell."""
-    return name if name.isidentifier() else f"'\"{name}\"'"
-
-
-def _delimiter_hint(there: Sequence[str]) -> str:
-    if len(there) == 1:
-        for delimiter, shown in ((";", "';'"), ("\t", '"\\t"'), ("|", "'|'"), (",", "','")):
-            if delimiter in there[0]:
-                return f"set source.delimiter={shown}: the header looks separated by it"
-    return ""
-
-
-def checked_kind(path: str, ours: str, field: pa.Field, *, source: SourceSettings) -> str:
-    """The kind of a Parquet column for our column `ours`; `InputError` where it cannot be that."""
-    kind = kind_of(field.type)
-    if ours in IDS and kind in ("integer", "number"):
-        if kind == "number" or not source.integer_ids:
-            raise number_as_id(f"{path} column {field.name!r}", ours, str(field.type), kind=kind)
-        return kind
-    is_time = ours in ("ts", "loaded_at")
-    fits = {
-        "value": kind in ("integer", "number", "text"),
-        "event": kind in ("text", "integer", "other"),
-        "text": kind in ("text", "other"),
-        "item": kind in ("text", "integer", "other"),
-    }.get(ours, kind in ("text", "other"))
-    if is_time:
-        is_epoch = source.ts_format.startswith("epoch")
-        is_amount = kind in ("integer", "number")
-        fits = (is_amount and is_epoch) or kind in (
-            "text", "timestamp", "timestamp_ns", "instant", "date",
-        )  # fmt: skip
-    if fits:
-        return kind
-    raise InputError(
-        f"{path} column {field.name!r} cannot be {ours}",
-        got=f"type {field.type}",
-        expected="a time" if is_time else "a number" if ours == "value" else "text",
-        next_step="set source.ts_format=epoch_s or epoch_ms" if is_time and kind in (
-            "integer", "number") else f"write {ours} with that type, or map another column: "
-            f"source.columns.{ours}=NAME",
-    )  # fmt: skip
-
-
-def kind_of(type_: pa.DataType) -> str:
-    """The kind (`events.KINDS`) of an Arrow type; `unusable` for lists, bytes and the like."""
-    kinds = pa.types
-    if kinds.is_dictionary(type_):
-        return kind_of(type_.value_type)
-    if kinds.is_string(type_) or kinds.is_large_string(type_) or kinds.is_string_view(type_):
-        return "text"
-    if kinds.is_timestamp(type_):
-        return "instant" if type_.tz else "timestamp_ns" if type_.unit == "ns" else "timestamp"
-    if kinds.is_integer(type_):
-        return "integer"
-    if kinds.is_floating(type_) or kinds.is_decimal(type_):
-        return "number"
-    if kinds.is_date(type_):
-        return "date"
-    return (
-        "other" if kinds.is_boolean(type_) or str(type_) == "extension<arrow.uuid>" else "unusable"
-    )
-
-
-def number_as_id(where: str, ours: str, got: str, *, kind: str) -> InputError:
-    """The refusal of an id that is a number: 007 is not 7, and 19 digits do not fit a float."""
-    if kind == "number":
-        next_step = f"write {ours} as text in the export: digits may be lost already"
-    else:
-        next_step = (
-            "write ids as text, or set source.integer_ids=true to take whole numbers as written"
-        )
-    return InputError(
-        f"{where}: {ours} is a number", got=got, expected="ids as text", next_step=next_step
-    )
 
 
 def _converted(
@@ -350,7 +243,7 @@ def event_blocks(
         for lines, numbers in formats.line_blocks(stream, path=path):
             yield LOGS[declared](lines, numbers)
     elif declared == "jsonl":
-        yield from _json_blocks(stream, path=path, source=source, engine=engine)
+        yield from json_lines.blocks(stream, path=path, source=source, engine=engine)
     else:
         for block in formats.csv_blocks(stream, path=path, delimiter=source.delimiter):
             names = required_columns(
@@ -362,87 +255,3 @@ def event_blocks(
             )
             rows = pa.table({ours: block.rows[theirs] for ours, theirs in names.items()})
             yield Block(rows, block.lines, block.broken)
-
-
-def _json_blocks(
-    stream: IO[bytes], *, path: str, source: SourceSettings, engine: Engine
-) -> Iterator[Block]:  # fmt: skip
-    seen: set[str] = set()
-    keys: list[str] = []
-    for lines, numbers in formats.line_blocks(stream, path=path):
-        if lines and lines[0].lstrip().startswith("[") and numbers[0] == 1:
-            raise InputError(
-                f"{path} line 1: not JSON lines",
-                got="a JSON array",
-                expected="one JSON object on every line",
-                next_step="write it as JSON lines, for example with `jq -c '.[]'`",
-            )
-        engine.bind(
-            "lines", pa.table({"line": pa.array(numbers), "raw": pa.array(lines, pa.string())})
-        )
-        found = engine.table(_json_query(source))
-        keys = keys or next((k for k in found["keys"].to_pylist() if k), [])
-        _refuse_number_ids(found, path=path, source=source)
-        block = _json_block(found)
-        seen |= {n for n in EVENTS.columns if block.rows[n].null_count < block.rows.num_rows}
-        yield block
-    missing = [name for name in REQUIRED["events"] if name not in seen]
-    if missing:
-        mapped = {ours: source.columns.get(ours, ours) for ours in missing}
-        required_columns(
-            path, keys, "events", mapping=source.columns | mapped, key="source.columns"
-        )
-
-
-def _json_query(source: SourceSettings) -> exp.Expr:
-    """The fields of every line of table `lines` as text, with the JSON types of ids; a line that
-    is no JSON object has `is_object` false and no fields."""
-    names = {ours: source.columns.get(ours, ours) for ours in EVENTS.columns}
-    fields = [f"{_json_field(theirs, 'text')} AS {ours}" for ours, theirs in names.items()]
-    types = [f"{_json_field(names[ours], 'type')} AS {ours}_type" for ours in IDS]
-    return parsed_query(
-        f"""
-        SELECT line, raw, NOT j IS NULL AS is_object, {", ".join(fields + types)},
-            JSON_KEYS(j) AS keys
-        FROM (
-            SELECT line, raw, CASE WHEN JSON_TYPE(v) = 'OBJECT' THEN v END AS j
-            FROM (SELECT line, raw, CASE WHEN JSON_VALID(raw) THEN raw END AS v FROM lines) AS a
-        ) AS b
-        ORDER BY line
-        """
-    )
-
-
-def _json_field(name: str, what: str) -> str:
-    """SQL for the text or the JSON type of field `name` of `j`; `a.b` also finds b inside a."""
-    paths = [json_path([name])] + ([json_path(name.split("."))] if "." in name else [])
-    function = "JSON_EXTRACT_STRING" if what == "text" else "JSON_TYPE"
-    found = [f"{function}(j, {literal(path)})" for path in paths]
-    return found[0] if len(found) == 1 else f"COALESCE({', '.join(found)})"
-
-
-def json_path(steps: Sequence[str]) -> str:
-    return "$" + "".join('."' + step.replace('"', "") + '"' for step in steps)
-
-
-def _refuse_number_ids(found: pa.Table, *, path: str, source: SourceSettings) -> None:
-    for ours in IDS:
-        kinds = set(pa.compute.unique(found[f"{ours}_type"]).to_pylist())
-        for kind in sorted(kinds - {None, "NULL", "VARCHAR"}):
-            is_whole = kind in ("BIGINT", "UBIGINT")
-            if is_whole and (source.integer_ids or ours != "customer_id"):
-                continue
-            first = found.filter(pa.compute.equal(found[f"{ours}_type"], kind)).slice(0, 1)
-            where = (
-                f"{path} line {first['line'][0].as_py()} column {source.columns.get(ours, ours)!r}"
-            )
-            got = f"{first[ours][0].as_py()} ({kind})"
-            raise number_as_id(where, ours, got, kind="integer" if is_whole else "number")
-
-
-def _json_block(found: pa.Table) -> Block:
-    good = found["is_object"]
-    bad = found.filter(pa.compute.invert(good)).select(["line", "raw"]).to_pylist()
-    rows = found.filter(good)
-    broken = [Broken(row["line"], "not a JSON object", row["raw"]) for row in bad]
-    return Block(rows.select(list(EVENTS.columns)), rows["line"].to_numpy(), broken)

@@ -1,4 +1,4 @@
-"""The current revision to the people it is for: mails and notices, each once, the rest waits."""
+"""The current revision to where it is wanted: mails, notices, a copy, each once, the rest waits."""
 
 import logging
 from datetime import date
@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import ChurnError, DeliveryError
-from churn.io import mail, notices, outbox, people, publish, smtp, standing, tables, wording
+from churn.io import (
+    copies,
+    mail,
+    notices,
+    outbox,
+    people,
+    publish,
+    sink,
+    smtp,
+    standing,
+    tables,
+    wording,
+)
 from churn.io.outbox import Message
 from churn.settings.deliver import DeliverSettings
 
@@ -20,10 +32,11 @@ def require(deliver: DeliverSettings) -> None:
         smtp.credentials(deliver)
     if deliver.notify:
         notices.require(deliver.notify)
+    copies.require(deliver)
 
 
 def is_wanted(deliver: DeliverSettings) -> bool:
-    return bool(deliver.host or deliver.notify)
+    return bool(deliver.host or deliver.notify or deliver.copy_to)
 
 
 def send(deliver: DeliverSettings, *, place: Path) -> None:
@@ -41,7 +54,7 @@ def unsent(deliver: DeliverSettings, *, place: Path) -> list[DeliveryError]:
     """`send`, with the failures returned instead of raised."""
     published = place / "published"
     revision = publish.current(published)
-    if not is_wanted(deliver) or revision is None:
+    if revision is None or not (is_wanted(deliver) or outbox.waiting(place)):
         return []
     mine = _messages(deliver, revision, published)
     outbox.drop(place, people.STALE)  # there is a list again: that there was none helps nobody
@@ -49,7 +62,7 @@ def unsent(deliver: DeliverSettings, *, place: Path) -> list[DeliveryError]:
         outbox.add(place, message)
     failed = _sent(deliver, place, [one for one in outbox.waiting(place) if _has_way(deliver, one)])
     _tell(published, place, mine, failed)
-    return [_undelivered(message, error) for message, error in failed]
+    return [*(_undelivered(message, error) for message, error in failed), *outbox.damaged(place)]
 
 
 def alert(deliver: DeliverSettings, *, place: Path) -> None:
@@ -83,6 +96,8 @@ def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list
             found.append(Message("mail", name, file, text))
         else:
             log.info("%s has no address: nobody gets it (deliver.head, deliver.owners)", file)
+    if deliver.copy_to:
+        found.append(copies.message(deliver, place=published.parent, revision=name))
     text = notice(revision)
     return [*found, *(Message("notice", name, variable, text) for variable in deliver.notify)]
 
@@ -107,6 +122,8 @@ def _has_way(deliver: DeliverSettings, message: Message) -> bool:
     """What waits for a server, person or service that is no longer set goes on waiting."""
     if message.kind == "notice":
         return message.name in deliver.notify
+    if message.kind == copies.KIND:
+        return copies.is_for(deliver, message)
     return bool(deliver.host) and message.name in _addresses(deliver)
 
 
@@ -117,12 +134,15 @@ def _sent(
     mails = [message for message in messages if message.kind == "mail"]
     failed = _mailed(deliver, place, mails) if mails else []
     for message in messages:
-        if message.kind == "notice":
-            try:
+        try:
+            if message.kind == "notice":
                 notices.send(message.name, title="Retention list", text=message.text)
                 _arrived(place, message)
-            except ChurnError as error:
-                failed.append((message, error))
+            elif message.kind == copies.KIND:
+                copies.send(deliver, place=place, revision=message.revision)
+                _arrived(place, message)
+        except ChurnError as error:
+            failed.append((message, error))
     return failed
 
 
@@ -174,10 +194,15 @@ def _tell(
     ]
     path = published / "status.json"
     status = tables.read_json(path) | {
-        "exit_code": DeliveryError.exit_code if failed else 0,
+        "exit_code": DeliveryError.exit_code if failed or _tables_wait(old) else 0,
         "deliveries": [_state(place, message, reasons) for message in [*mine, *old]],
     }
     tables.write_json(path, status)
+
+
+def _tables_wait(messages: list[Message]) -> bool:
+    """Rows for a database are sent before mails; those that still wait have just failed."""
+    return any(message.kind == sink.KIND for message in messages)
 
 
 def _state(place: Path, message: Message, reasons: dict[str, ChurnError]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ remembered of deliveries is put right (`erasure_intake`), and any other text los
 Each step is whole or not at all; after a kill the same call goes on with what is left.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -198,5 +199,8 @@ def in_texts(place: Path, person: Person, account: Account) -> None:
         text = path.read_bytes().decode(errors="surrogateescape")
         if person.is_in(text):
             changed = person.pattern.sub(SOMEBODY, text)
-            tables.write_bytes(path, changed.encode(errors="surrogateescape"))
+            if path.suffix == ".json" and tables.is_sealed(path):
+                tables.write_sealed(path, tables.unsealed(json.loads(changed)))
+            else:
+                tables.write_bytes(path, changed.encode(errors="surrogateescape"))
             account.note(folder_of(place, path), documents=1)

@@ -70,7 +70,7 @@ def erase(place: Path, person: Person, told: Deliveries, account: Account, *, di
     content["forgotten"] = digest
     if person.kind == "customer" and (cache / HASHES).exists():
         content["customers"] = _without_hash(cache / HASHES, person)
-    tables.write_json(cache / INDEX, content)
+    tables.write_sealed(cache / INDEX, content)
     for path in sorted(cache.glob("*.rejects.parquet")):
         if any(path.name.startswith(sha256[:16]) for sha256 in told.contents):
             path.unlink()
@@ -104,7 +104,7 @@ def _converted(path: Path, person: Person) -> int:
     n_rows = erasure.replaced(path, person)
     if n_rows:
         facts |= {"sha256": tables.sha256(path), "n_skipped": facts["n_skipped"] + n_rows}
-        tables.write_json(facts_at, facts)
+        tables.write_sealed(facts_at, facts)
     return n_rows
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,9 +36,22 @@ MAGIC = {
     b"\x1f\x8b": ("gzip bytes", "name it with .gz at the end"),
     b"PAR1": ("a Parquet file", "name it .parquet, or set source.format=parquet"),
     b"PK\x03\x04": ("a ZIP archive or a spreadsheet", "unpack it, or save it as CSV (UTF-8)"),
+    b"\xd0\xcf\x11\xe0": ("an old spreadsheet", "save it as CSV (UTF-8)"),
     b"\xff\xfe": ("UTF-16 text", "save it as UTF-8"),
     b"\xfe\xff": ("UTF-16 text", "save it as UTF-8"),
+    b"BZh": ("bzip2 bytes", "unpack it, or pack it with gzip (.gz)"),
+    b"\xfd7zXZ": ("xz bytes", "unpack it, or pack it with gzip (.gz)"),
+    b"\x28\xb5\x2f\xfd": ("zstd bytes", "unpack it, or pack it with gzip (.gz)"),
+    b"%PDF": ("a PDF document", "export the log as CSV (UTF-8)"),
+    b"SQLite format 3": ("an SQLite database", "export the table as CSV (UTF-8)"),
 }
+
+MAX_LINE_BYTES = 32 << 20
+"""A line of a log is never longer; what is would have to be held in memory whole."""
+
+SOME_BYTES, MAX_RATIO = 64 << 20, 200
+"""A gzip that has given so many bytes, and so many times its own size, is a bomb and no log: the
+most repetitive logs shrink to a fiftieth."""
 
 MARKUP = re.compile(rb"\s*<(!doctype|html|\?xml|head|body)", re.IGNORECASE)
 
@@ -71,7 +84,7 @@ def format_of(path: str, *, declared: str) -> str:
     """
     if declared != "auto":
         return declared
-    suffix = Path(path.removesuffix(".gz")).suffix.lower()
+    suffix = Path(path.lower().removesuffix(".gz")).suffix
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     raise ConfigurationError(
@@ -89,7 +102,7 @@ def opened(local: Path, *, path: str) -> Iterator[IO[bytes]]:
     Raises `InputError` for an empty file, a gzip that is cut or changed, and bytes that are not
     text.
     """
-    is_gzip = path.endswith(".gz")
+    is_gzip = path.lower().endswith(".gz")
     with local.open("rb") as packed:
         head = packed.read(4096)
         packed.seek(0)
@@ -97,12 +110,64 @@ def opened(local: Path, *, path: str) -> Iterator[IO[bytes]]:
             raise _wrong_file(path, "no gzip bytes under .gz", "name it without .gz")
         stream: IO[bytes] = gzip.GzipFile(fileobj=packed) if is_gzip else packed  # type: ignore[assignment]
         try:
-            buffered = io.BufferedReader(stream, BLOCK_BYTES)  # type: ignore[type-var]
-            _refuse_other_content(buffered.peek(512)[:512], path=path)
+            checked = _Checked(stream, path=path, most=_most_bytes(local) if is_gzip else None)
+            buffered = io.BufferedReader(checked, BLOCK_BYTES)
+            buffered.peek(1)
             yield buffered
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise _wrong_file(
                 path, f"a gzip file that is cut or damaged ({error})", "deliver the file again"
+            ) from error
+
+
+def _most_bytes(local: Path) -> int:
+    return max(SOME_BYTES, MAX_RATIO * local.stat().st_size)
+
+
+class _Checked(io.RawIOBase):
+    """The bytes of `stream`, as long as they are UTF-8 and not more than `most`.
+
+    Raises `InputError` with the line where they are not: a parser that meets them later can only
+    say in which block. What is another kind of file altogether is told by its first bytes. `last` is
+    the last byte so far that ends no line.
+    """
+
+    last = b""
+
+    def __init__(self, stream: IO[bytes], *, path: str, most: int | None) -> None:
+        self._stream, self._path, self._most = stream, path, most
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._n_bytes, self._line = 0, 1
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._stream.read(len(buffer))
+        if self._n_bytes == 0:
+            _refuse_other_content(chunk[:512], path=self._path)
+        self._n_bytes += len(chunk)
+        if self._most is not None and self._n_bytes > self._most:
+            raise _wrong_file(
+                self._path,
+                f"more than {self._n_bytes:,} bytes from a gzip {MAX_RATIO} times smaller",
+                "unpack it and look at it; if it is what it should be, deliver it unpacked",
+            )
+        if not chunk.isascii() or self._decoder.getstate()[0]:
+            self._decode(chunk)
+        self._line += chunk.count(b"\n")
+        self.last = chunk.rstrip(b"\r\n")[-1:] or self.last
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def _decode(self, chunk: bytes) -> None:
+        waiting = len(self._decoder.getstate()[0])
+        try:
+            self._decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            line = self._line + chunk.count(b"\n", 0, max(0, error.start - waiting))
+            raise _wrong_file(
+                self._path, "text that is not UTF-8", "save the file as UTF-8", line=line
             ) from error
 
 
@@ -112,6 +177,10 @@ def _refuse_other_content(head: bytes, *, path: str) -> None:
     for magic, (found, next_step) in MAGIC.items():
         if head.startswith(magic):
             raise _wrong_file(path, found, next_step)
+    if head[::2].count(0) > len(head) // 4 or head[1::2].count(0) > len(head) // 4:
+        raise _wrong_file(
+            path, "UTF-16 text without its mark, or no text at all", "save it as UTF-8"
+        )
     if MARKUP.match(head):
         raise _wrong_file(
             path, "a web page (HTML or XML)", "check the download: is it a login page?"
@@ -157,10 +226,17 @@ def csv_blocks(stream: IO[bytes], *, path: str, delimiter: str) -> Iterator[Bloc
                 null_values=[],
             ),
         )
+        yield numbering.block(reader.schema.empty_table(), [])
+        last_cell, line = "", 1
         for batch in reader:
-            yield numbering.block(pa.Table.from_batches([batch]), rejected)
+            block = numbering.block(pa.Table.from_batches([batch]), rejected)
+            if len(block.lines):
+                last_cell, line = batch.column(batch.num_columns - 1)[-1].as_py(), block.lines[-1]
+            yield block
         if rejected:
             yield numbering.last_block(reader.schema.empty_table(), rejected)
+        elif "\n" in last_cell and stream.raw.last != b'"':  # type: ignore[attr-defined]
+            raise _unreadable_csv(path, "a quote that is never closed", line=line)
     except pa.ArrowInvalid as error:
         raise _unreadable_csv(path, str(error), line=numbering.next_line) from error
 
@@ -171,7 +247,10 @@ def _header(stream: IO[bytes], *, path: str, delimiter: str) -> list[str]:
 
     first = stream.peek(BLOCK_BYTES)  # type: ignore[attr-defined]
     text = first.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
-    names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    try:
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    except csv.Error as error:
+        raise _unreadable_csv(path, f"a header that has no end ({error})", line=1) from error
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
@@ -253,13 +332,12 @@ def _blank(rows: pa.Table) -> np.ndarray:
 
 
 def _unreadable_csv(path: str, message: str, *, line: int) -> InputError:
-    got = "text that is not UTF-8" if "UTF8" in message else message
-    next_step = "save the file as UTF-8" if "UTF8" in message else "look for a quote not closed"
+    is_long = "straddling" in message
     return InputError(
         f"{path}, at or after line {line}: the file cannot be read as CSV",
-        got=got,
-        expected="UTF-8 text, every quote closed",
-        next_step=f"{next_step}, and deliver the file again",
+        got="a row of more than 8 MB" if is_long else message,
+        expected="rows of some kilobytes, every quote closed",
+        next_step="look for a quote not closed, and deliver the file again",
     )
 
 
@@ -272,28 +350,29 @@ def line_blocks(stream: IO[bytes], *, path: str) -> Iterator[tuple[list[str], np
         if body is not None:
             if is_first:
                 body, is_first = body.removeprefix(codecs.BOM_UTF8), False
-            lines = _decoded(body, path=path, first_line=number).split("\n")
+            lines = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode().split("\n")
             numbers = np.arange(number, number + len(lines))
             number += len(lines)
             kept = np.array([bool(line.strip()) for line in lines])
-            yield [line.removesuffix("\r") for line in lines if line.strip()], numbers[kept]
+            yield [line for line in lines if line.strip()], numbers[kept]
+        if len(rest) > MAX_LINE_BYTES:
+            got, advice = (
+                f"a line of more than {MAX_LINE_BYTES:,} bytes",
+                "is it one line an event?",
+            )
+            raise _wrong_file(path, got, f"look at the file: {advice}", line=number)
         if not chunk:
             return
 
 
 def _whole_lines(text: bytes, *, is_last: bool) -> tuple[bytes | None, bytes]:
-    """`text` up to its last line break (left out; None if there is none), and the rest."""
+    """`text` up to its last line break (left out; None if there is none), and the rest.
+
+    A carriage return alone ends a line too, unless it is the last byte: a line feed may follow.
+    """
     if is_last:
         return text or None, b""
-    body, found, rest = text.rpartition(b"\n")
-    return (body, rest) if found else (None, text)
-
-
-def _decoded(body: bytes, *, path: str, first_line: int) -> str:
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = first_line + body.count(b"\n", 0, error.start)
-        raise _wrong_file(
-            path, "text that is not UTF-8", "save the file as UTF-8", line=line
-        ) from error
+    end = max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1))
+    if end < 0:
+        return None, text
+    return text[:end].removesuffix(b"\r" if text[end : end + 1] == b"\n" else b""), text[end + 1 :]

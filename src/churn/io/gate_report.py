@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-from churn.io import gates, model_card, past_weeks, plots, store, tables, tracking, wording
+from churn.io import canvas, gates, model_card, past_weeks, store, tables, tracking, wording
 from churn.io.past_weeks import Week
 from churn.settings import Settings
 from churn.usage import quality
@@ -136,14 +136,18 @@ def _figures(week: Week) -> dict[str, float]:
 
 
 def _picture(title: str, points: pd.DataFrame) -> bytes:
-    figure, axes = plots.blank(title, height=2.4)
+    figure, axes = canvas.blank(title, height=2.4)
     days = pd.to_datetime(points["as_of"])
-    axes.plot(days, points["figure"], color=plots.MODEL, linewidth=1.2)
-    for is_held, face in ((False, plots.MODEL), (True, "white")):
+    axes.plot(days, points["figure"], color=canvas.MODEL, linewidth=1.2)
+    for is_held, face in ((False, canvas.MODEL), (True, "white")):
         chosen = (points["is_held"] == is_held).to_numpy()
         axes.plot(
-            days[chosen], points.loc[chosen, "figure"], "o", color=plots.MODEL, markerfacecolor=face
+            days[chosen],
+            points.loc[chosen, "figure"],
+            "o",
+            color=canvas.MODEL,
+            markerfacecolor=face,
         )
     axes.set_ylim(0, 1.15 * max(float(points["figure"].max()), 1e-9))
     axes.xaxis.set_major_formatter(ConciseDateFormatter(AutoDateLocator()))
-    return plots.png(figure)
+    return canvas.png(figure)

@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from churn.errors import ConfigurationError
-from churn.learning.baselines import TITLES
+from churn.learning.titles import TITLES
 
 GROUP = "churn.models"
 """Each entry names a scikit-learn classifier, or a function without arguments that makes one."""

@@ -116,7 +116,7 @@ class Handle:
         return Picture(story.timeline(counts, title=title, dates=dates, as_of=as_of))
 
     def figures(self) -> pd.DataFrame:
-        """The latest training: the model and each baseline × figures (learning.metrics.UNITS)."""
+        """The latest training: the model and each baseline × figures (learning.titles.UNITS)."""
         return scorecard.read(self._place)
 
     def gain(self) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-from churn.io import model_card, plots, wording
+from churn.io import canvas, model_card, wording
 from churn.proof import sequences
 from churn.proof.effects import Effect
 from churn.proof.impact import Look, Prospect
@@ -239,13 +239,13 @@ def picture(found: Findings) -> bytes:
         [100 * (getattr(effect, name) or 0.0) for effect in effects]
         for name in ("value", "low", "high")
     )
-    figure, axes = plots.blank("Kept by being listed, of 100", height=3.6)
-    axes.fill_between(days, low, high, color=plots.MODEL, alpha=0.18, linewidth=0)
-    axes.plot(days, value, color=plots.MODEL, marker="o", markersize=3)
-    axes.axhline(0, color=plots.QUIET, linewidth=1)
+    figure, axes = canvas.blank("Kept by being listed, of 100", height=3.6)
+    axes.fill_between(days, low, high, color=canvas.MODEL, alpha=0.18, linewidth=0)
+    axes.plot(days, value, color=canvas.MODEL, marker="o", markersize=3)
+    axes.axhline(0, color=canvas.QUIET, linewidth=1)
     axes.set_ylim(max(-60, min(low)), min(60, max(high)))
     axes.xaxis.set_major_formatter(ConciseDateFormatter(AutoDateLocator()))
-    return plots.png(figure)
+    return canvas.png(figure)
 
 
 def table(looks: Sequence[Look]) -> pd.DataFrame:

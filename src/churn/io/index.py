@@ -21,7 +21,7 @@ from churn.io.listing import Delivery
 from churn.settings import SourceSettings
 from churn.usage import events
 
-VERSION = 1
+VERSION = 2
 """Of what is remembered and how text is converted: another one means that all is read again."""
 
 READING = (
@@ -134,7 +134,7 @@ class Index:
         self._has_other_customers = self.customers != self._before.get("customers")
         if self._has_other_customers:
             stored = self._folder / "customers.npy"
-            before = np.load(stored) if stored.exists() else np.empty(0, dtype=np.uint64)
+            before = _hashes_in(stored)
             is_the_one = _digest(before) == self._before.get("customers")
             has_left = bool(len(np.setdiff1d(before, self._hashes)))
             self._has_customers_left = has_left or not is_the_one
@@ -148,7 +148,7 @@ class Index:
         known = self._before["entries"].get(sha256)
         if known is None or (known["unknown"] and self._has_other_customers):
             return None
-        if known["refused"] and not self._rejects_path(sha256).exists():
+        if known["refused"] and _digest_of(self._rejects_path(sha256)) != self._rejected(sha256):
             return None
         return Entry(**known)
 
@@ -180,14 +180,23 @@ class Index:
             "forgotten": self._forgotten,
             "paths": {delivery.path: delivery.sha256 for delivery in found},
             "entries": {content.sha256: asdict(content.entry) for content in contents},
+            "rejects": {
+                content.sha256: _digest_of(self._rejects_path(content.sha256))
+                for content in contents
+                if content.entry.refused
+            },
         }
-        tables.write_json(self.path, remembered)
+        tables.write_sealed(self.path, remembered)
         stems = {content.sha256[:16] for content in contents}
         for stray in [*self._folder.glob("*.parquet"), *self._folder.glob("*.parquet.json")]:
             if stray.name.split(".")[0] not in stems or self.reading[:8] not in stray.name:
                 stray.unlink()
         for copy in set((self._folder / "remote").glob("*")) - {d.local for d in found}:
             copy.unlink()
+
+    def _rejected(self, sha256: str) -> str | None:
+        """The sha256 of the refused rows of a content, as they were kept."""
+        return self._before.get("rejects", {}).get(sha256)
 
     def _rejects_path(self, sha256: str) -> Path:
         return self._folder / f"{sha256[:16]}.{self.reading[:8]}.rejects.parquet"
@@ -198,13 +207,9 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     try:
         found: dict[str, Any] = tables.read_json(path)
-    except ValueError as error:
-        raise InputError(
-            f"{path} is damaged",
-            got=str(error),
-            expected="the index that the last roll-up wrote",
-            next_step="delete it: every delivery is then read again",
-        ) from error
+    except InputError as error:
+        error.next_step = f"delete {path}: every delivery is then read again"
+        raise
     return found
 
 
@@ -214,6 +219,18 @@ def keep_hashes(path: Path, hashes: np.ndarray) -> str:
     np.save(content, hashes)
     tables.write_bytes(path, content.getvalue())
     return _digest(hashes)
+
+
+def _hashes_in(path: Path) -> np.ndarray:
+    """The hashes kept of a customers table; none where the file is gone or damaged."""
+    try:
+        return np.asarray(np.load(path), dtype=np.uint64)
+    except (OSError, ValueError):
+        return np.empty(0, dtype=np.uint64)
+
+
+def _digest_of(path: Path) -> str:
+    return tables.sha256(path) if path.exists() else ""
 
 
 def _digest(hashes: np.ndarray) -> str:

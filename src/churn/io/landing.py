@@ -73,6 +73,7 @@ def wanted(
         mapping.setdefault("customer_id", shared)
     key = "source.columns" if name == "events" else f"source.side_columns.{name}"
     names = {ours: mapping.get(ours, ours) for ours in SOURCES[name].columns}
+    names = {ours: theirs for ours, theirs in names.items() if theirs or ours in REQUIRED[name]}
     for ours, theirs in names.items():
         if theirs not in there and (ours in REQUIRED[name] or ours in mapping):
             raise no_column(label, theirs, there, key=f"{key}.{ours}")

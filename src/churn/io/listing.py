@@ -10,7 +10,8 @@ from typing import Any
 
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, MachineError
-from churn.io import journey, landing, tables
+from churn.io import journey, landing, steady, tables
+from churn.io.formats import SUFFIXES
 from churn.settings import SourceSettings
 
 TRUTH = ".truth"
@@ -19,11 +20,13 @@ TRUTH = ".truth"
 
 @dataclass(frozen=True)
 class Delivery:
-    """A file of the source: its `path` as listed, the sha256 of its content, and where it lies."""
+    """A file of the source: its `path` as listed, the sha256 of its content, where it lies, and its
+    `steady.stamp_of` from before it was hashed."""
 
     path: str
     sha256: str
     local: Path
+    stamp: steady.Stamp = ()
 
 
 def patterns(source: SourceSettings, *, workspace: Path) -> dict[str, str]:
@@ -74,12 +77,34 @@ def listed(pattern: str, *, key: str, cache: Path) -> list[Delivery]:
         raise _nothing(pattern, key=key)
     for path in found.values():
         _refuse_truth(path)
-    return [Delivery(path, tables.sha256(found[path]), found[path]) for path in sorted(found)]
+    return [_delivery(path, found[path]) for path in sorted(found)]
+
+
+def _delivery(path: str, local: Path) -> Delivery:
+    stamp = steady.stamp_of(local)
+    return Delivery(path, tables.sha256(local), local, stamp)
 
 
 def local(pattern: str) -> dict[str, Path]:
     """The files of this machine that a glob matches."""
-    return {path: Path(path) for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)}
+    found = glob.glob(pattern, recursive=True)
+    for path in sorted(found):
+        _refuse_no_file(Path(path))
+    return {path: Path(path) for path in found if os.path.isfile(path)}
+
+
+def _refuse_no_file(path: Path) -> None:
+    """Raise `InputError` for a match that holds rows that nobody would miss: a link to nothing, a
+    pipe, a folder named like a file. Other folders are no deliveries."""
+    if path.is_file() or (path.is_dir() and path.suffix.lower() not in SUFFIXES):
+        return
+    got = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+    raise InputError(
+        f"{path} is no file",
+        got=got if path.exists() else "a link that leads nowhere",
+        expected="files",
+        next_step=f"point the source to {path}/*" if path.is_dir() else "remove it, or restore it",
+    )
 
 
 def _remote(url: str, *, cache: Path) -> dict[str, Path]:

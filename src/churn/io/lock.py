@@ -1,4 +1,8 @@
-"""One run per workspace at a time, and who is still alive: a lock dies with its process."""
+"""One run per workspace at a time, and who is still alive: a lock dies with its process.
+
+A process that is forked while a lock is held lets go of it at once: the lock belongs to whom took it,
+and a child that lives longer must not keep the next run out.
+"""
 
 import fcntl
 import logging
@@ -6,18 +10,35 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from churn.errors import LockedError
+from churn.io import tables
 
 log = logging.getLogger("churn")
+
+_mine: set[IO[str]] = set()
+
+
+def _let_go() -> None:
+    """Closing a copy of a descriptor leaves the lock to the others; unlocking would not."""
+    for file in _mine:
+        file.close()
+    _mine.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
 def held(place: Path, *, doing: str, waits: bool = False) -> Iterator[None]:
     """Hold the lock of workspace `place`; raises `LockedError` naming the process that has it, unless
-    it `waits` for that one to end."""
+    it `waits` for that one to end.
+
+    What runs that were killed here had begun to write is removed.
+    """
     place.mkdir(parents=True, exist_ok=True)
-    with (place / ".lock").open("a+") as file:
+    with (place / ".lock").open("a+", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -35,8 +56,19 @@ def held(place: Path, *, doing: str, waits: bool = False) -> Iterator[None]:
         file.truncate(0)
         file.write(f"`churn {doing}`, process {os.getpid()}")
         file.flush()
-        yield
+        _mine.add(file)
+        try:
+            _sweep(place)
+            yield
+        finally:
+            _mine.discard(file)
         file.truncate(0)
+
+
+def _sweep(place: Path) -> None:
+    swept = tables.sweep(place)
+    if swept:
+        log.info("removed what a run that was killed had begun to write: %d places", len(swept))
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from html import escape
 from typing import Any, TypeVar
 
 from churn.features.labels import INVOLUNTARY_DAYS, Definition
-from churn.learning import gate, metrics
-from churn.learning.baselines import TITLES
+from churn.learning import gate, titles
 from churn.learning.gate import Verdict
+from churn.learning.titles import TITLES
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ def text(
     if record["test"] is not None:
         parts += [
             "## What the figures mean\n\n"
-            + _bullets(f"{name}: {unit}" for name, unit in metrics.UNITS.items()),
+            + _bullets(f"{name}: {unit}" for name, unit in titles.UNITS.items()),
             *_by_origin(record["test"]),
             *_warning(record["test"]),
             *_ablation(record.get("ablation")),

@@ -6,16 +6,19 @@ address of a server, a password or a URL.
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from churn.errors import ChurnError, DeliveryError
 from churn.io import tables
 
 
 @dataclass(frozen=True)
 class Message:
-    """Something to deliver: `kind` mail or notice; `name` the mail's file, or the variable that says
-    where a notice goes; `revision` which list it is about; `text` the `.eml` or the notice."""
+    """Something to deliver: `kind` mail, notice, copy or table; `name` the mail's file, the variable
+    that says where a notice goes, the setting or the table; `revision` which list it is about; `text`
+    the `.eml` or the notice, of the others a fingerprint of what they bring."""
 
     kind: str
     revision: str
@@ -24,7 +27,7 @@ class Message:
 
     @property
     def fingerprint(self) -> str:
-        words = [self.kind, self.name if self.kind == "notice" else "", self.text]
+        words = [self.kind, self.name if self.kind in ("notice", "table") else "", self.text]
         return hashlib.sha256("\x00".join(words).encode()).hexdigest()[:32]
 
     @property
@@ -37,13 +40,36 @@ def add(place: Path, message: Message) -> None:
     """Let `message` wait, unless it waits already or was delivered."""
     if not (_folder(place, "delivered") / message.fingerprint).exists():
         path = _folder(place, "waiting") / f"{message.fingerprint}.json"
-        tables.write_json(path, asdict(message))
+        tables.write_sealed(path, asdict(message))
 
 
 def waiting(place: Path) -> list[Message]:
-    """All that waits, older lists first."""
-    found = [Message(**tables.read_json(path)) for path in _folder(place, "waiting").glob("*.json")]
+    """All that waits and can be read, older lists first."""
+    found = [read for _, read in _read(place) if isinstance(read, Message)]
     return sorted(found, key=lambda message: (message.revision, message.kind, message.name))
+
+
+def damaged(place: Path) -> list[DeliveryError]:
+    """What waits and cannot be read any more, as failures to deliver it."""
+    return [
+        DeliveryError(
+            f"a message that waits cannot be read: {path}",
+            got=read.got,
+            expected=read.expected,
+            next_step=f"send the mail beside its list by hand, then delete {path}",
+        )
+        for path, read in _read(place)
+        if isinstance(read, ChurnError)
+    ]
+
+
+def _read(place: Path) -> Iterator[tuple[Path, Message | ChurnError]]:
+    for path in sorted(_folder(place, "waiting").glob("*.json")):
+        try:
+            said = tables.read_json(path)
+            yield path, Message(**{one.name: said[one.name] for one in fields(Message)})
+        except ChurnError as error:
+            yield path, error
 
 
 def delivered(place: Path, message: Message) -> None:

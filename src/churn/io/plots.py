@@ -1,35 +1,19 @@
 """Pictures of a trained model as PNG bytes; the same figures give the same bytes."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from churn.features.definitions import Feature
-from churn.learning import backtest, baselines, metrics, shapley
+from churn.io.canvas import MODEL, QUIET, RIVAL, blank, note, png
+from churn.learning import backtest, metrics, shapley, titles
 from churn.learning.backtest import Backtest
 from churn.learning.models import Model
 
 Array = np.ndarray[Any, Any]
-
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 13,
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-}
-MODEL, RIVAL, QUIET = "#0b5fa5", "#d1701c", "#8a8a8a"
-
 
 N_EXPLAINED = 2000
 """Rows behind the picture of feature families; more would not move a bar."""
@@ -56,7 +40,7 @@ def of_training(
     if judged is not None:
         label = judged.rows["label"].to_numpy(dtype=float)
         shown = [name for name in (backtest.MODEL, "longest_silent") if name in judged.scores]
-        scores = {baselines.TITLES[name]: judged.scores[name] for name in shown}
+        scores = {titles.TITLES[name]: judged.scores[name] for name in shown}
         pictures["calibration.png"] = calibration(label, judged.risk)
         pictures["gain.png"] = gain(label, scores, list_share=list_share)
     return pictures
@@ -129,30 +113,5 @@ def families(importance: pd.Series) -> bytes:
     return png(figure)
 
 
-def blank(title: str, *, height: float) -> tuple[Figure, Axes]:
-    """A figure of one picture in the style of all."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        axes.set_title(title, pad=22 if height > 5 else 10)
-    return figure, axes
-
-
 def _percent(top: float) -> PercentFormatter:
     return PercentFormatter(1, decimals=0 if top > 0.1 else 1)
-
-
-def note(axes: Axes, text: str) -> None:
-    """A line of grey text between title and picture."""
-    axes.annotate(
-        text, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color="#555555"
-    )
-
-
-def png(figure: Figure) -> bytes:
-    """PNG bytes without the name and version of the program that drew them."""
-    target = BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(target, format="png", dpi=110, metadata={"Software": None})
-    return target.getvalue()

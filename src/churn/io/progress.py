@@ -4,8 +4,8 @@ import logging
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -58,5 +58,11 @@ class LogHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Log lines on the error stream, above whatever bar or clock stands there."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with tqdm.external_write_mode(file=self.stream):
+        with above_bars(self.stream):
             super().emit(record)
+
+
+def above_bars(stream: TextIO | None = None) -> AbstractContextManager[None]:
+    """Whatever bar or clock stands on a terminal is out of the way meanwhile."""
+    found: AbstractContextManager[None] = tqdm.external_write_mode(file=stream or sys.stderr)
+    return found

@@ -6,6 +6,7 @@ sees the list of last week or of this week, complete, and never a mix.
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,13 +17,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from churn.errors import InputError
-from churn.io import bundle, earlier, people, tables
+from churn.io import bundle, earlier, people, revised, tables
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.retention.policy import Policy
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
 
+MANIFEST = earlier.MANIFEST
 TABLES = {"retention_list": "retention", "scores": "scores", "reasons": "reasons"}
 
 
@@ -35,33 +37,47 @@ def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Pat
     """
     workspace = Workspace(settings.place)
     published = settings.place / "published"
-    published.mkdir(parents=True, exist_ok=True)
     with tables.staging(published) as staged:
         folder = staged / "revision"
         folder.mkdir()
         _gather(workspace, folder, as_of)
         manifest = _manifest(settings, workspace, folder, as_of) | {"gates": dict(gates)}
-        tables.write_json(folder / "manifest.json", manifest)
+        present = [*earlier.numbered(published / as_of.isoformat()).values()]
+        if present:
+            manifest["changes"] = revised.changes(present[-1], folder, manifest=manifest)
+        tables.write_sealed(folder / MANIFEST, manifest)
         if settings.weekly.dry_run:
             _tell_difference(published, folder)
             return folder
-        place = _settle(published / as_of.isoformat(), folder)
+        place, is_new = _settled(published / as_of.isoformat(), folder)
     _point(published)
-    log.info("published %s", place)
+    log.info("published %s" if is_new else "published before, and nothing changes: %s", place)
+    if is_new and present:
+        log.info("%s", revised.in_words(manifest["changes"]))
     return place
 
 
 def current(published: Path) -> Path | None:
     """The folder of the current revision, or None when nothing was ever published."""
     pointer = published / "CURRENT"
-    return published / pointer.read_text().strip() if pointer.exists() else None
+    if not pointer.exists():
+        return None
+    name = pointer.read_bytes().decode(errors="replace").strip()
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d/r\d+", name) or not (published / name).is_dir():
+        raise InputError(
+            f"{pointer} names no revision",
+            got=repr(name),
+            expected="the date and number of one, such as 2026-01-05/r1",
+            next_step="run `churn weekly`, which writes it anew",
+        )
+    return published / name
 
 
 def revisions(published: Path) -> list[str]:
     """All revisions as `<as_of>/r<N>`, the oldest first."""
-    found = [path.parent.relative_to(published) for path in published.glob("*/r*/manifest.json")]
-    ordered = sorted(found, key=lambda path: (path.parts[0], int(path.parts[1][1:])))
-    return [path.as_posix() for path in ordered if not path.parts[0].startswith(".")]
+    weeks = sorted(week for week in published.glob("[!.]*") if week.is_dir())
+    found = [place for week in weeks for place in earlier.numbered(week).values()]
+    return [place.relative_to(published).as_posix() for place in found]
 
 
 def _gather(workspace: Workspace, folder: Path, as_of: date) -> None:
@@ -88,7 +104,7 @@ def _manifest(
     usage = workspace.usage_facts()
     n_scored = pq.ParquetFile(folder / "scores.parquet").metadata.num_rows
     n_not = len(tables.read(workspace.folder("not_scored"), made_by="score", part=part))
-    before = earlier.latest(settings.place, as_of)
+    before = earlier.latest(settings, as_of)
     return {
         "as_of": part,
         "previous": before and {"revision": before.revision, "manifest_sha256": before.sha256},
@@ -101,6 +117,7 @@ def _manifest(
         "model_version": bundle.described(workspace.place).version,
         "counts": {
             "rows": usage["rows"],
+            "sides": usage["sides"],
             "active_customers": n_scored + n_not,
             "scored": n_scored,
             "not_scored": n_not,
@@ -152,28 +169,42 @@ def _described(path: Path) -> dict[str, Any]:
     return described
 
 
-def _settle(week: Path, folder: Path) -> Path:
-    """Give a finished revision its number, unless the last one of the week has the same files.
+def _settled(week: Path, folder: Path) -> tuple[Path, bool]:
+    """The place of a finished revision, and whether it is new: not if any of the week has its files.
 
-    What became known since and changed no file makes no revision: the manifest may differ.
+    What became known since and changed no file makes no revision: the manifest may differ. Neither
+    does a return to what was known before.
     """
-    week.mkdir(parents=True, exist_ok=True)
-    numbers = sorted(int(path.name[1:]) for path in week.glob("r*") if path.name[1:].isdigit())
-    if numbers:
-        last = week / f"r{numbers[-1]}"
-        if _files(last) == _files(folder):
-            return last
-    for path in [*folder.rglob("*")]:
+    present = earlier.numbered(week)
+    files = _files(folder)
+    for place in reversed(present.values()):
+        if _files(place) == files:
+            _restore(place, folder)
+            return place, False
+    week.mkdir(exist_ok=True)
+    tables.sync(week.parent)
+    for path in [*folder.rglob("*"), folder]:
         tables.sync(path)
-    tables.sync(folder)
-    place = week / f"r{(numbers[-1] if numbers else 0) + 1}"
+    place = week / f"r{max(present, default=0) + 1}"
     os.replace(folder, place)
     tables.sync(week)
-    return place
+    return place, True
 
 
 def _files(folder: Path) -> Any:
-    return tables.read_json(folder / "manifest.json")["files"]
+    return tables.read_json(folder / MANIFEST)["files"]
+
+
+def _restore(place: Path, folder: Path) -> None:
+    """Put files of `place` that are damaged or gone back, from `folder`, which has the same ones."""
+    for name, described in _files(place).items():
+        path = place / name
+        if not path.exists() or tables.sha256(path) != described["sha256"]:
+            path.parent.mkdir(exist_ok=True)
+            tables.sync(folder / name)
+            os.replace(folder / name, path)
+            tables.sync(path.parent)
+            log.warning("%s was not the file that was published: restored", path)
 
 
 def _point(published: Path) -> None:
@@ -205,14 +236,7 @@ def _members(place: Path) -> set[str]:
 
 def verify(place: Path) -> Mapping[str, Any]:
     """The manifest of the revision at `place`; raises `InputError` when a file does not match it."""
-    manifest = tables.read_json(place / "manifest.json")
-    for name, described in manifest["files"].items():
-        found = tables.sha256(place / name) if (place / name).exists() else "no such file"
-        if found != described["sha256"]:
-            raise InputError(
-                f"{place / name} is not the file that was published",
-                got=found,
-                expected=f"sha256 {described['sha256']}",
-                next_step="restore the revision from a backup, or publish again with `churn weekly`",
-            )
+    manifest: Mapping[str, Any] = earlier.manifest_of(place)
+    for name in manifest["files"]:
+        earlier.trusted(place, name)
     return manifest

@@ -6,8 +6,8 @@ from typing import Any
 
 from churn.features.labels import Definition
 from churn.io import model_card
-from churn.learning.baselines import TITLES
 from churn.learning.gate import Verdict
+from churn.learning.titles import TITLES
 
 
 def markdown(summary: Mapping[str, Any], *, churn: Definition, as_of: date) -> str:

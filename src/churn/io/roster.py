@@ -29,7 +29,7 @@ class Roster:
 def ranked(settings: Settings, as_of: date) -> Roster:
     """Everybody scored at `as_of` in the order of the list."""
     workspace = Workspace(settings.place, settings.arrival(as_of))
-    before = earlier.latest(settings.place, as_of)
+    before = earlier.latest(settings, as_of)
     found = _customers(workspace, as_of, policy=settings.retain.policy)
     cannot = states.states(
         found["customer_id"], _known(workspace, found, as_of), as_of=as_of, policy=settings.retain

@@ -1,6 +1,6 @@
 """The figures of the latest training as files that DVC compares and notebooks plot.
 
-`metrics/NAME.json`: the figures of the model and of each baseline (units: `learning.metrics.UNITS`;
+`metrics/NAME.json`: the figures of the model and of each baseline (units: `learning.titles.UNITS`;
 empty when it was not judged). `plots/gain.csv`: share contacted, and the share of the churned that
 each contestant has caught by then. `plots/calibration.csv`: predicted and observed churn in groups
 of test rows. No customer is in them.
@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from churn.io import tables
-from churn.learning import baselines, metrics
+from churn.learning import metrics, titles
 from churn.learning.backtest import Backtest
 
 METRICS, GAIN, CALIBRATION = "metrics", "plots/gain.csv", "plots/calibration.csv"
 
-CONTESTANTS = {name: title for name, title in baselines.TITLES.items() if name != "champion"}
+CONTESTANTS = {name: title for name, title in titles.TITLES.items() if name != "champion"}
 """DVC wants every file every time, and a champion is not always there."""
 
 GRID = np.unique(np.concatenate([np.linspace(0, 0.1, 51), np.linspace(0, 1, 101)]).round(4))

@@ -1,5 +1,6 @@
 """Customers, subscriptions, contacts, dates: small tables, read whole, refused at the first bad value."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -11,13 +12,13 @@ from sqlglot import exp
 
 from churn.contracts import SOURCES
 from churn.errors import InputError
-from churn.io import convert, forgotten, formats, listing
+from churn.io import declared, forgotten, formats, json_lines, listing, steady
 from churn.io.engine import Engine, Resources, opened
 from churn.io.forgotten import Forgotten
 from churn.io.listing import Delivery
 from churn.settings import SourceSettings
 from churn.usage import advice
-from churn.usage.columns import Column, identifier, moment, parsed_query
+from churn.usage.columns import NO_ID, Column, identifier, moment, number_in, parsed_query
 
 SIDES = ("customers", "subscriptions", "contacts", "dates")
 LINE = "churn line"
@@ -59,11 +60,13 @@ def _read(
     """The table without who was forgotten; no copy of a remote file that names them is kept."""
     found = listing.listed(pattern, key=f"source.{name}", cache=cache)
     contents = {delivery.sha256: delivery for delivery in reversed(found)}
-    tables = [
-        _one_file(name, delivery, source=source, engine=engine)
-        for delivery in sorted(contents.values(), key=lambda delivery: delivery.path)
-    ]
-    table = pa.concat_tables(tables, promote_options="permissive")
+    with steady.explained(found):
+        tables = [
+            _one_file(name, delivery, source=source, engine=engine)
+            for delivery in sorted(contents.values(), key=lambda delivery: delivery.path)
+        ]
+    steady.refuse_changed(found, fresh=set(contents))
+    table = _together(tables, name=name, pattern=pattern)
     if gone and "customer_id" in table.column_names:
         ids = gone.among("customer", compute.unique(table["customer_id"]).to_pylist())
         if ids:
@@ -76,6 +79,19 @@ def _read(
     return table
 
 
+def _together(tables: Sequence[pa.Table], *, name: str, pattern: str) -> pa.Table:
+    """The rows of all files. Raises `InputError` where a column has two types."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+        raise InputError(
+            f"the files of source.{name} do not fit together",
+            got=str(error).splitlines()[0],
+            expected=f"the same type for a column in every file that {pattern} matches",
+            next_step="export them alike, or give the column a name of its own in one of them",
+        ) from error
+
+
 def _one_file(name: str, delivery: Delivery, *, source: SourceSettings, engine: Engine) -> pa.Table:
     rows = _rows(delivery, source=source)
     mapping = dict(source.side_columns.get(name, {}))
@@ -85,11 +101,11 @@ def _one_file(name: str, delivery: Delivery, *, source: SourceSettings, engine: 
         mapping["customer_id"] = shared
     there = [column for column in rows.column_names if column != LINE]
     key = f"source.side_columns.{name}"
-    names = convert.required_columns(delivery.path, there, name, mapping=mapping, key=key)
+    names = declared.required_columns(delivery.path, there, name, mapping=mapping, key=key)
     kinds = _kinds(name, delivery.path, names, rows, source=source)
     engine.bind("side", rows)
     extras = {
-        column: convert.kind_of(rows.schema.field(column).type)
+        column: declared.kind_of(rows.schema.field(column).type)
         for column in there
         if name == "customers" and column not in names.values()
     }
@@ -102,8 +118,8 @@ def _one_file(name: str, delivery: Delivery, *, source: SourceSettings, engine: 
 def _rows(delivery: Delivery, *, source: SourceSettings) -> pa.Table:
     """The file as it is, text where it is a text file, with `LINE`."""
     path = delivery.path
-    declared = formats.format_of(path, declared="auto")
-    if declared == "parquet":
+    form = formats.format_of(path, declared="auto")
+    if form == "parquet":
         try:
             table = pq.read_table(delivery.local)
         except (pa.ArrowInvalid, OSError) as error:
@@ -115,7 +131,7 @@ def _rows(delivery: Delivery, *, source: SourceSettings) -> pa.Table:
             ) from error
         return _with_lines(table, pa.array(range(1, table.num_rows + 1), pa.int64()))
     with formats.opened(delivery.local, path=path) as stream:
-        if declared == "jsonl":
+        if form == "jsonl":
             return _json_rows(stream, path=path, source=source)
         blocks = list(formats.csv_blocks(stream, path=path, delimiter=source.delimiter))
     _refuse_broken(path, [broken for block in blocks for broken in block.broken])
@@ -128,19 +144,16 @@ def _with_lines(table: pa.Table, lines: pa.Array) -> pa.Table:
 
 def _json_rows(stream: IO[bytes], *, path: str, source: SourceSettings) -> pa.Table:
     """JSON objects as a table of text; a key that a line lacks is null there."""
-    import json
-
     rows: list[dict[str, object]] = []
     for lines, numbers in formats.line_blocks(stream, path=path):
+        if not rows and lines and lines[0].lstrip().startswith("["):
+            raise json_lines.not_json_lines(path, lines[0])
         for text, number in zip(lines, numbers, strict=True):
-            try:
-                row = json.loads(text, parse_float=str, parse_int=_Digits)
-            except ValueError:
-                row = None
-            if not isinstance(row, dict):
-                broken = formats.Broken(int(number), "not a JSON object", text)
-                _refuse_broken(path, [broken])
-            _refuse_json_number(row, path=path, line=int(number), source=source)
+            row = _json_row(text)
+            if row is None:
+                _refuse_broken(path, [formats.Broken(int(number), "not a JSON object", text)])
+                continue
+            _refuse_json_id(row, path=path, line=int(number), source=source)
             rows.append(
                 {key: _json_text(value) for key, value in row.items()} | {LINE: int(number)}
             )
@@ -149,25 +162,40 @@ def _json_rows(stream: IO[bytes], *, path: str, source: SourceSettings) -> pa.Ta
     return pa.Table.from_pylist(rows, schema=schema)
 
 
+def _json_row(text: str) -> dict[str, object] | None:
+    """The object on a line; None where there is none, or one that no text can hold."""
+    try:
+        row = json.loads(text, parse_float=_Number, parse_int=_Digits)
+        text.encode() if "\\u" not in text else json.dumps(row, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+class _Number(str):
+    """A number of a JSON file with a decimal point or an exponent, as it is written."""
+
+
 class _Digits(str):
     """A whole number of a JSON file, digit by digit."""
 
 
 def _json_text(value: object) -> str | None:
-    import json
-
     if value is None or isinstance(value, str):
         return None if value is None else str(value)
     return json.dumps(value)
 
 
-def _refuse_json_number(
+def _refuse_json_id(
     row: dict[str, object], *, path: str, line: int, source: SourceSettings
 ) -> None:
     for name in {"customer_id", source.columns.get("customer_id", "customer_id")}:
-        if isinstance(row.get(name), _Digits) and not source.integer_ids:
-            where = f"{path} line {line} column {name!r}"
-            raise convert.number_as_id(where, "customer_id", str(row[name]), kind="integer")
+        value, where = row.get(name), f"{path} line {line} column {name!r}"
+        if isinstance(value, _Number) or (isinstance(value, _Digits) and not source.integer_ids):
+            kind = "integer" if isinstance(value, _Digits) else "number"
+            raise declared.number_as_id(where, "customer_id", str(value), kind=kind)
+        if value is not None and not isinstance(value, str):
+            raise declared.no_text(where, "customer_id", json.dumps(value))
 
 
 def _refuse_broken(path: str, broken: Sequence[formats.Broken]) -> None:
@@ -186,13 +214,13 @@ def _kinds(
 ) -> dict[str, str]:
     """The kind of every declared column; `InputError` for ids that are numbers."""
     kinds = {
-        ours: convert.kind_of(rows.schema.field(theirs).type) for ours, theirs in names.items()
+        ours: declared.kind_of(rows.schema.field(theirs).type) for ours, theirs in names.items()
     }
     kind = kinds.get("customer_id")
     if kind == "number" or (kind == "integer" and not source.integer_ids):
         where = f"{path} column {names['customer_id']!r}"
         got = str(rows.schema.field(names["customer_id"]).type)
-        raise convert.number_as_id(where, "customer_id", got, kind=kind)
+        raise declared.number_as_id(where, "customer_id", got, kind=kind)
     return kinds
 
 
@@ -231,18 +259,21 @@ def _typed(quoted: str, text: str, column: Column, sql_type: str, *, source: Sou
     if sql_type == "VARCHAR":
         return text
     if sql_type == "DOUBLE":
-        number = (
-            f"TRY_CAST({text} AS DOUBLE)" if column.kind == "text" else f"CAST({quoted} AS DOUBLE)"
-        )
+        number = number_in(text) if column.kind == "text" else f"CAST({quoted} AS DOUBLE)"
         return f"CASE WHEN ISFINITE({number}) THEN {number} END"
     zone = source.timezone or "UTC"
     field = text if column.kind == "text" else quoted
     if sql_type == "TIMESTAMP":
-        return moment(field, column, ts_format=source.ts_format, timezone=zone)
-    if column.kind == "text" or column.kind == "date":
-        day = moment(field, column, ts_format=source.date_format, timezone="UTC")
-        return f"CAST({day} AS DATE)"
-    return f"CAST({moment(field, column, ts_format=source.date_format, timezone=zone)} AS DATE)"
+        return _in_range(moment(field, column, ts_format=source.ts_format, timezone=zone))
+    is_day = column.kind in ("text", "date")
+    day = moment(field, column, ts_format=source.date_format, timezone="UTC" if is_day else zone)
+    return f"CAST({_in_range(day)} AS DATE)"
+
+
+def _in_range(time: str) -> str:
+    """SQL: `time` from 1900 to 9999. Earlier ones stand for nothing (`0001-01-01`), later ones
+    cannot be shown; `9999-12-31` is how registers say never."""
+    return f"CASE WHEN {time} >= TIMESTAMP '1900-01-01' AND {time} < TIMESTAMP '10000-01-01' THEN {time} END"
 
 
 def _refuse_bad_values(
@@ -257,26 +288,52 @@ def _refuse_bad_values(
         given = typed[f"{LINE} {ours}"]
         lost = compute.and_(given.is_valid(), typed[ours].is_null())
         if ours == "customer_id":
-            lost = typed[ours].is_null()
+            lost = compute.fill_null(compute.match_substring_regex(typed[ours], NO_ID), True)
+        if ours == "propensity":
+            share = compute.fill_null(typed[ours], 0.5)
+            beyond = compute.or_(compute.less(share, 0), compute.greater(share, 1))
+            lost = compute.or_(lost, beyond)
         bad = typed.filter(lost)
         if not bad.num_rows:
             continue
         first = bad.sort_by(LINE).slice(0, 1)
         value = first[f"{LINE} {ours}"][0].as_py()
-        setting = (
-            "source.date_format" if SOURCES[name].columns[ours] == "DATE" else "source.ts_format"
-        )
-        is_time = SOURCES[name].columns[ours] in ("DATE", "TIMESTAMP")
         raise InputError(
             f"{path} line {first[LINE][0].as_py()} column {theirs!r} cannot be {ours}",
             got=advice.shown(value),
-            expected=f"{SOURCES[name].columns[ours].lower()}"
-            + (f" as {setting} says" if is_time else "")
-            + ("" if ours == "customer_id" else ", or nothing"),
-            next_step=advice.likely_cause(ours, value, setting if is_time else "")
+            expected=_EXPECTED[ours] if ours in _EXPECTED else _expected(name, ours),
+            next_step=_advice(name, ours, value)
             if value
             else f"fill {theirs} in, or leave the row out",
         )
+
+
+_EXPECTED = {
+    "customer_id": "an id, without control characters",
+    "propensity": "a share from 0 to 1, or nothing",
+}
+
+
+def _setting(name: str, ours: str) -> str:
+    kind = SOURCES[name].columns[ours]
+    return {"DATE": "source.date_format", "TIMESTAMP": "source.ts_format"}.get(kind, "")
+
+
+def _expected(name: str, ours: str) -> str:
+    if setting := _setting(name, ours):
+        return f"a time from 1900 to 9999 as {setting} says, or nothing"
+    return "a number, or nothing"
+
+
+def _advice(name: str, ours: str, value: str) -> str:
+    """What a person should try first when a value of a side table is refused."""
+    if setting := _setting(name, ours):
+        return advice.likely_cause(ours, value, setting)
+    if ours == "customer_id":
+        return "correct the id in the export; is a quote not closed before it?"
+    return (
+        "write plain numbers with a decimal point, without thousands separators and currency signs"
+    )
 
 
 def _refuse_twins(table: pa.Table, *, path: str) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 
 from churn.errors import ConfigurationError, InputError
-from churn.io import accounts, convert, forgotten, listing, rivals
+from churn.io import accounts, convert, forgotten, listing, rivals, steady
 from churn.io import side_tables as sides
 from churn.io.accounts import Account
 from churn.io.engine import Engine, Resources, near, opened
@@ -61,6 +61,7 @@ class Intake:
     known_customers: pa.Table | None
     gone: Mapping[str, pa.Table]
     copies: tuple[Path, ...]
+    deliveries: tuple[Delivery, ...]
 
     def drop_copies(self) -> None:
         """Delete the copies of remote files in which somebody stands who was forgotten, once they
@@ -155,7 +156,11 @@ def take_in(
     known = sides.known_customers(source, workspace=workspace, cache=cache)
     excluded = {name: tuple(globs) for name, globs in source.exclude.items()}
     rules = Rules(excluded, known is not None, bool(gone))
-    with opened(resources) as engine, _in_this_process(engine, resources) as here:
+    with (
+        steady.explained(found),
+        opened(resources) as engine,
+        _in_this_process(engine, resources) as here,
+    ):
         if known is not None:
             here.bind("known_customers", known)
             engine.bind("known_customers", known)
@@ -189,9 +194,12 @@ def take_in(
             known_customers=known,
             gone=left_out,
             copies=_tainted(found, contents, cache) if gone else (),
+            deliveries=tuple(found),
         )
         if any(not content.has_duplicates_only for content in contents):
             intake = _with_exact_span(intake, engine)
+    fresh = {one.sha256 for one in found if index.entry(one.sha256) is None}
+    steady.refuse_changed(found, fresh=fresh)
     index.keep(found, contents)
     return intake
 
@@ -292,6 +300,7 @@ def _files(
             convert.readable(
                 delivery.path,
                 delivery.local,
+                sha256=delivery.sha256,
                 target=index.converted(delivery.sha256),
                 source=source,
                 engine=here,

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError
-from churn.io import convert, forgotten, landing, tables
+from churn.io import declared, forgotten, landing, tables
 from churn.io.engine import Resources
 from churn.io.lock import held
 from churn.settings import SourceSettings
@@ -67,7 +67,7 @@ def _columns(name: str, schema: pa.Schema, *, source: SourceSettings) -> list[st
     wanted = landing.wanted(name, label, schema.names, source=source)
     for ours, theirs in wanted.items():
         if name == "events" or ours == "customer_id":
-            convert.checked_kind(label, ours, schema.field(theirs), source=source)
+            declared.checked_kind(label, ours, schema.field(theirs), source=source)
     return list(dict.fromkeys(wanted.values())) if name == "events" else list(schema.names)
 
 

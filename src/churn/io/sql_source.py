@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from churn.contracts import SOURCES
 from churn.errors import ConfigurationError, InputError, nearest
-from churn.io import convert, forgotten, landing, sql, tables
+from churn.io import declared, forgotten, landing, sql, tables
 from churn.io.engine import Resources
 from churn.io.forgotten import Forgotten
 from churn.io.landing import Reach
@@ -212,13 +212,13 @@ def _fields(name: str, relation: Relation, *, source: SourceSettings) -> list[Fi
     for ours, theirs in wanted.items():
         kind = there[theirs].arrow
         if name == "events":
-            convert.checked_kind(relation.label, ours, kind, source=source)
+            declared.checked_kind(relation.label, ours, kind, source=source)
         elif ours == "customer_id" and there[theirs].kind in ("integer", "number", "decimal"):
             is_whole = there[theirs].kind == "integer"
             if not (is_whole and source.integer_ids):
                 where = f"{relation.label} column {theirs!r}"
                 kind_of_number = "integer" if is_whole else "number"
-                raise convert.number_as_id(where, ours, str(kind.type), kind=kind_of_number)
+                raise declared.number_as_id(where, ours, str(kind.type), kind=kind_of_number)
     if name != "events":
         return list(relation.fields)
     names = list(dict.fromkeys(wanted.values()))

@@ -74,7 +74,7 @@ def status_of(published: Path) -> dict[str, Any]:
     nothing["deliveries"] = []
     try:
         found = tables.read_json(published / STATUS)
-    except (OSError, ValueError):
+    except (OSError, ChurnError):
         return nothing
     return nothing | found if isinstance(found, dict) else nothing
 

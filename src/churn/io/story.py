@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from churn.io.plots import MODEL, QUIET, RIVAL, STYLE
+from churn.io.canvas import MODEL, QUIET, RIVAL, STYLE
 
 N_ROWS = 12
 """Event types with a row of their own; the rarer ones are in the bars only."""

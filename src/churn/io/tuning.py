@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from churn.io import model_card
-from churn.io.plots import MODEL, QUIET, RIVAL, blank, note, png
+from churn.io.canvas import MODEL, QUIET, RIVAL, blank, note, png
 from churn.learning import search
 from churn.learning.search import DEFAULT, FAMILY, Space, Trial
 from churn.settings import Settings

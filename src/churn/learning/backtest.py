@@ -75,7 +75,7 @@ class Backtest:
 
     @cached_property
     def figures(self) -> dict[str, dict[str, float]]:
-        """Pooled figures by contestant, units as in `metrics.UNITS`."""
+        """Pooled figures by contestant, units as in `titles.UNITS`."""
         return {name: self._evaluated(name, np.full(len(self.rows), True)) for name in self.scores}
 
     @cached_property

@@ -64,16 +64,6 @@ RULES = (
 )
 """Nothing heard at all counts as silent longest; without a past to compare with, as no change."""
 
-TITLES = {
-    "model": "model",
-    "random": "random",
-    "longest_silent": "longest silent",
-    "biggest_drop": "biggest drop in events",
-    "tenure_contract": "tenure and contract only",
-    "logistic_all": "logistic regression, all features",
-    "champion": "champion",
-}
-
 
 def fit_all(
     rows: pd.DataFrame,

@@ -67,7 +67,7 @@ def figures(draws: Draws, score: Array, risk: Array) -> dict[str, Array]:
     """Every figure of one contestant in every draw; the first value is that of the sample itself.
 
     `score` ranks (higher = likelier to churn), `risk` is a probability. Names as in
-    `metrics.UNITS`; NaN where a draw holds no churned customer, or only such.
+    `titles.UNITS`; NaN where a draw holds no churned customer, or only such.
     """
     by_score = _Ranking.of(score)
     by_list = np.lexsort((np.arange(len(score)), -score, draws.snapshot))

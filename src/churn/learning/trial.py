@@ -8,7 +8,7 @@ import pandas as pd
 
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
-from churn.learning import backtest, baselines, gate, intervals, reach, splits
+from churn.learning import backtest, gate, intervals, reach, splits, titles
 from churn.learning.backtest import MODEL, Backtest, Contestants, Origin
 from churn.learning.models import Model, Recipe
 
@@ -165,7 +165,7 @@ def summary(
     `gate` holds those rules that figures alone can decide, for the model and every guest.
     """
     by_name = backtest.drawn(found, n=draws, seed=seed)
-    candidates = [MODEL, *(name for name in found.scores if name not in baselines.TITLES)]
+    candidates = [MODEL, *(name for name in found.scores if name not in titles.TITLES)]
     minus = {name: backtest.differences(by_name, of=name) for name in candidates}
     return {
         "list_share": found.list_share,

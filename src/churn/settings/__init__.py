@@ -76,6 +76,7 @@ __all__ = [
 class Settings:
     """Everything a command can be told. `as_of`, `known_at`: see the contract's words.
 
+    `log` is how lines are written: plain text, or json (see `io.journal`).
     `name` is what a train or backtest is called in MLflow and by `churn compare`.
     """
 
@@ -89,6 +90,7 @@ class Settings:
     user: str | None = None
     seed: int = 7
     debug: bool = False
+    log: str = "plain"
     params: str | None = None
     engine: EngineSettings = field(default_factory=EngineSettings)
     source: SourceSettings = field(default_factory=SourceSettings)
@@ -118,6 +120,7 @@ class Settings:
             parse_date(text, key=key) if text else None
         if self.name is not None:
             plain_name("name", self.name)
+        one_of("log", self.log, ["plain", "json"])
         between("seed", self.seed, 0, 2**31 - 1)
         one_of("churn.name", self.churn.name, ["inactivity", "cancellation"])
         between("churn.active_days", self.churn.active_days, 1, 3650)

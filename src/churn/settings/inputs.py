@@ -95,6 +95,14 @@ class SourceSettings:
         between("source.batch_rows", self.batch_rows, 1, 10_000_000)
         one_of("source.name", self.name, ["demo", "files", "complete_journey", "sql", "spark"])
         one_of("source.format", self.format, FORMATS)
+        self.delimiter = {"\\t": "\t"}.get(self.delimiter, self.delimiter)
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n' or not self.delimiter.isascii():
+            raise ConfigurationError(
+                "source.delimiter is not a character",
+                got=repr(self.delimiter),
+                expected="one ASCII character, no quote and no line break",
+                next_step="set source.delimiter=';' or source.delimiter='\"\\t\"', for example",
+            )
         one_of("source.unknown_customers", self.unknown_customers, ["refuse", "keep"])
         for name in self.columns:
             one_of("a key of source.columns", name, list(SOURCES["events"].columns))

@@ -46,13 +46,27 @@ class ReplaySettings:
         between("replay.refit_weeks", self.refit_weeks, 1, 520)
 
 
+LEAST_WEEKS = 53
+"""This week's list and the 52 before it, which say who comes back (`earlier.REMEMBERED`)."""
+
+
 @dataclass
 class WeeklySettings:
     """`dry_run=true` prints the difference to the published list and publishes nothing. `accept`
-    names gates that a person has looked at and overrules, for this run."""
+    names gates that a person has looked at and overrules, for this run. Of published weeks all are
+    kept, or the last `keep_weeks` and every list that was answered; of the logs of runs the last
+    `keep_logs`. `metrics` is where the gauges for Prometheus go (null: published/metrics.prom)."""
 
     dry_run: bool = False
     accept: list[str] = field(default_factory=list)
+    keep_weeks: int = 0
+    keep_logs: int = 100
+    metrics: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep_weeks:
+            between("weekly.keep_weeks (0: all)", self.keep_weeks, LEAST_WEEKS, 5200)
+        between("weekly.keep_logs", self.keep_logs, 0, 100_000)
 
 
 @dataclass

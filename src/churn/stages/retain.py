@@ -79,7 +79,7 @@ def _rows(
             listed["customer_id"].tolist(),
             before.rows if before else None,
             weeks_since=max(1, (as_of - before.as_of).days // 7) if before else 0,
-            ever=earlier.ever_listed(settings.place, as_of),
+            ever=earlier.ever_listed(settings, as_of),
         ),
         previous_risk={}
         if past is None

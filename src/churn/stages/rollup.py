@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pyarrow as pa
 from sqlglot import exp, parse_one
 
 from churn import contracts
-from churn.io import progress, sources, tables
+from churn.errors import ChurnError
+from churn.io import progress, sources, steady, tables
+from churn.io.accounts import of_sides
 from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
@@ -71,8 +74,9 @@ def run(settings: Settings) -> None:
         }
         facts = _facts(intake, event_types, sides, known_at=settings.known_at)
         facts |= {"texts": settings.rollup.texts, "tables": list(queries)}
-        _roll_up(engine, intake, workspace, touched, queries, facts)
+        # before `daily`, whose facts say which months are done: a run killed in between does them again
         _keep_people(engine, workspace.folder("people"))
+        _roll_up(engine, intake, workspace, touched, queries, facts)
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
@@ -86,9 +90,16 @@ def _width(event_types: Sequence[str]) -> int:
 
 
 def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
-    """What the last roll-up left; nothing where a month has gone or the tables are others."""
+    """What the last roll-up left; nothing where a month has gone, the tables are others, or one of
+    their files is damaged: then all is rolled up again."""
     fresh = {"months": {}, "event_types": [], "people": PEOPLE.empty_table()}
     if not tables.exists(workspace.folder("daily")):
+        return fresh
+    try:
+        for name in (*ORDERS, "people"):
+            tables.parts(workspace.folder(name), made_by="rollup")
+    except ChurnError as error:
+        log.warning("%s: everything is rolled up again", error.what)
         return fresh
     facts = workspace.usage_facts()
     is_same = facts.get("columns") == list(contracts.DAILY.columns) and facts.get("texts") == texts
@@ -158,7 +169,9 @@ def _roll_up(
             workspace.folder(name).mkdir(parents=True, exist_ok=True)
             places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
         files = _months_at_once if engine.is_distributed else _month_by_month
-        parts = files(engine, intake, touched, queries, places)
+        with steady.explained(intake.deliveries):
+            parts = files(engine, intake, touched, queries, places)
+        steady.refuse_changed(intake.deliveries)
         for name in reversed(queries):
             folder = workspace.folder(name)
             tables.commit(folder, parts[name], keep=list(intake.months), facts=facts)
@@ -240,6 +253,7 @@ def _facts(
             {"sha256": a.sha256, **{name: getattr(a, name) for name in counted}} for a in accounts
         ],
         "rows": {name: sum(getattr(a, name) for a in accounts) for name in counted},
+        "sides": {name: asdict(account) for name, account in of_sides(sides).items()},
     }
 
 
@@ -249,6 +263,13 @@ def _report(intake: Intake, touched: list[str], facts: dict[str, Any]) -> None:
         "rows read %s = used %s + duplicate %s + excluded %s + refused %s",
         *(f"{rows[name]:,}" for name in ("read", "used", "duplicate", "excluded", "refused")),
     )
+    for name, side in facts["sides"].items():
+        log.info(
+            "%s: rows read %s = used %s + excluded %s%s", name,
+            *(f"{side[part]:,}" for part in ("read", "used", "excluded")),
+            f"; {side['unknown_customers']:,} of customers not in the customers table"
+            if side["unknown_customers"] else "",
+        )  # fmt: skip
     log.info(
         "%s to %s, %d event types; %d of %d months rolled up",
         intake.first_day, intake.last_day, len(facts["event_types"]), len(touched), len(intake.months),

@@ -4,7 +4,9 @@ import logging
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from churn import contracts
 from churn.errors import HeldBackError, NotArrivedError
@@ -34,8 +36,8 @@ def run(settings: Settings) -> None:
     with opened(resources(settings.engine), workspace.usage()) as engine:
         plan = plans.plan_of(champion, settings, as_of, usage)
         weigh(engine, plan.vocabulary)
-        found = _scored(engine, champion, plan, workspace, usage, settings)
-    risks = found.risks
+        found, active = _scored(engine, champion, plan, workspace, usage, settings)
+    risks, others = parted(active, found.risks)
     if not len(risks):
         raise HeldBackError(
             f"nobody is active at {as_of}",
@@ -47,8 +49,12 @@ def run(settings: Settings) -> None:
     scores = _scores(champion, risks, as_of, str(facts["features_version"]))
     tables.write(workspace.folder("scores"), {as_of.isoformat(): scores}, keep=True)
     tables.write(workspace.folder("rescored"), {as_of.isoformat(): found.before}, keep=True)
-    nobody = pd.DataFrame({"as_of": [], "customer_id": [], "reason": []}, dtype="str")
-    tables.write(workspace.folder("not_scored"), {as_of.isoformat(): nobody}, keep=True)
+    others.insert(0, "as_of", as_of.isoformat())
+    tables.write(
+        workspace.folder("not_scored"), {as_of.isoformat(): others.astype("str")}, keep=True
+    )
+    if len(others):
+        log.warning("%s active customers have no score (not_scored/)", f"{len(others):,}")
     log.info(
         "scored %s customers at %s with model %s: mean risk %.2f %%",
         f"{len(scores):,}", as_of, champion.version, 100 * scores["risk"].mean(),
@@ -75,8 +81,9 @@ def _scored(
     workspace: Workspace,
     usage: dict[str, Any],
     settings: Settings,
-) -> Scored:
-    """The scores of everybody, with the features behind them kept as part `as_of` of `scored/`."""
+) -> tuple[Scored, pd.Series]:
+    """The scores of everybody and who that is (customer_id), with the features behind the scores kept
+    as part `as_of` of `scored/`."""
     (as_of,) = plan.snapshots
     folder, part = workspace.folder("scored"), as_of.isoformat()
     first_day = date.fromisoformat(usage["first_day"])
@@ -87,14 +94,30 @@ def _scored(
         features, found = rescoring.here(engine, champion.model, plan, before)
         if len(features):
             tables.write(folder, {part: features}, keep=True)
-        return found
+        return found, features["customer_id"]
     folder.mkdir(parents=True, exist_ok=True)
     with tables.staging(folder) as staged:
         place = staged / "scored"
         found = rescoring.by_workers(engine, champion.model, plan, before, place=place)
+        active = pq.read_table(place, columns=["customer_id"])["customer_id"].to_pandas()
         if len(found.risks):
             tables.commit(folder, {part: place}, keep=tables.names(folder), facts={})
-    return found
+    return found, active
+
+
+def parted(active: pd.Series, risks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`risks` of everybody who has one, and the others of `active` (customer_id, reason): every active
+    customer is in one of the two.
+
+    A risk that is no number ranks nobody, and a row that does not come back from a worker is lost in
+    silence otherwise.
+    """
+    has_one = np.isfinite(risks["risk"].to_numpy(dtype=float))
+    without = risks.loc[~has_one, ["customer_id"]].assign(reason="the model gave no risk")
+    lost = active[~active.isin(set(risks["customer_id"]))]
+    missing = pd.DataFrame({"customer_id": lost}).assign(reason="no row came back from the model")
+    others = pd.concat([without, missing]).sort_values("customer_id", ignore_index=True)
+    return risks[has_one].reset_index(drop=True), others
 
 
 def _scores(champion: Bundle, risks: pd.DataFrame, as_of: date, version: str) -> pd.DataFrame:

@@ -47,8 +47,12 @@ def likely_cause(column: str, value: object, reason: str) -> str:
             "complete the customers table, or set source.unknown_customers=keep to score them "
             "without attributes"
         )
-    if column == "value" and re.fullmatch(r"-?[\d.]*,\d+", text):
-        return "write numbers with a decimal point"
+    if column == "value" and text:
+        return "write plain numbers with a decimal point, without thousands separators and currency signs"
+    if "control character" in reason:
+        return "correct the export; is a quote not closed in this row or before it?"
+    if "was loaded" in reason:
+        return "look at the clock that wrote it and at source.timezone; which of the two is right?"
     if column == "event_id":
         return "give every event an id of its own, or leave event_id out: source.columns.event_id="
     return (

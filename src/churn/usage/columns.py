@@ -10,6 +10,10 @@ ISO = r"\d{4}-\d{2}-\d{2}([ T]([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\
 
 OFFSET = r"(Z|[+-]\d{2}:\d{2})$"
 
+NO_ID = r"^[\s\p{Z}]*$|[\x00-\x1f\x7f]"
+"""What no id and no event is: nothing but white space, or something with a control character. A line
+break in one is a quote that was not closed, and has swallowed the rows up to the next quote."""
+
 FIRST_YEAR, BEFORE_YEAR = 1990, 2200
 """A time outside is a fault of the clock or of the format, not an event."""
 
@@ -71,6 +75,11 @@ def _in_utc(local: str, timezone: str) -> str:
     if timezone == "UTC":
         return local
     return f"TIMEZONE('UTC', TIMEZONE({literal(timezone)}, {local}))"
+
+
+def number_in(text: str) -> str:
+    """SQL for the number that a text is; NULL where it is none (DuckDB alone reads 1_000 as one)."""
+    return f"CASE WHEN NOT CONTAINS({text}, '_') THEN TRY_CAST({text} AS DOUBLE) END"
 
 
 def literal(text: str) -> str:

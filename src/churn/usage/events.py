@@ -15,10 +15,12 @@ from churn.timeline import Arrival
 from churn.usage.columns import (
     BEFORE_YEAR,
     FIRST_YEAR,
+    NO_ID,
     Column,
     identifier,
     literal,
     moment,
+    number_in,
     parsed_query,
     sql,
 )
@@ -116,7 +118,14 @@ FAULTS = (
         "COALESCE(loaded_raw, CAST(loaded_at AS TEXT))",
     ),
     Fault(9, "customer_id", "not in the customers table", "customer_id"),
+    Fault(11, "ts", "a time more than a week after the row was loaded", "CAST(ts AS TEXT)"),
 )
+NO_TEXT = {
+    "customer_id": "white space or a control character in an id",
+    "event": "white space or a control character in an event",
+}
+"""What a row of a text file is broken by, column by column (see `columns.NO_ID`)."""
+
 EXCLUDED = 10
 UNKNOWN_CUSTOMER = 9
 
@@ -145,13 +154,23 @@ def parsed(reading: Reading, *, raw: str = "raw") -> exp.Expr:
         "ts_raw": _unread(reading, "ts", _as_moment(reading, "ts")),
         "value_raw": _unread(reading, "value", _as_number(reading, "value")),
         "loaded_raw": _unread(reading, "loaded_at", _as_moment(reading, "loaded_at")),
-        "broken": "broken" if is_text else "CAST(NULL AS TEXT)",
-        "raw": "raw" if is_text else "CAST(NULL AS TEXT)",
+        "broken": _broken(reading, "broken", NO_TEXT) if is_text else "CAST(NULL AS TEXT)",
+        "raw": _broken(reading, "raw", {}) if is_text else "CAST(NULL AS TEXT)",
     }
     columns = ", ".join(f"{fields[name]} AS {name}" for name in TYPED)
     return parsed_query(
         f"SELECT file_index AS file_no, file_row_number AS row, {columns} FROM {raw}"
     )
+
+
+def _broken(reading: Reading, otherwise: str, reasons: Mapping[str, str]) -> str:
+    """SQL for what breaks a row of text (with `reasons`, else the value that does)."""
+    whens = []
+    for name in NO_TEXT:
+        text = _as_text(reading, name)
+        is_one = f"REGEXP_MATCHES({text}, {literal(NO_ID)}) AND REPLACE({text}, ' ', '') <> ''"
+        whens.append(f"WHEN {is_one} THEN {literal(reasons[name]) if reasons else text}")
+    return f"CASE WHEN NOT broken IS NULL THEN {otherwise} {' '.join(whens)} END"
 
 
 def stored(reading: Reading, *, raw: str = "raw") -> exp.Expr:
@@ -197,7 +216,7 @@ def _as_number(reading: Reading, name: str) -> str:
     if column is None:
         return "CAST(NULL AS DOUBLE)"
     if column.kind == "text":
-        return f"TRY_CAST({optional(reading, name)} AS DOUBLE)"
+        return number_in(optional(reading, name))
     return f"CAST({identifier(column.name)} AS DOUBLE)"
 
 
@@ -234,6 +253,7 @@ def _whens(reading: Reading, rules: Rules) -> str:
         tests.append((7, f"NOT p.value_raw IS NULL OR {wrong}"))
     if reading.column("loaded_at"):
         tests.append((8, f"NOT p.loaded_raw IS NULL OR {outside.format('loaded_at')}"))
+        tests.append((11, "p.ts > p.loaded_at + INTERVAL '7' DAY"))
     excluded = [
         f"COALESCE(p.{column} LIKE {literal(like(glob))} ESCAPE '\\', FALSE)"
         for column, globs in sorted(rules.exclude.items())
@@ -249,8 +269,11 @@ def _whens(reading: Reading, rules: Rules) -> str:
 
 
 def _is_blank(text: str) -> str:
-    """SQL: nothing but spaces. They sort before '!', which spares most rows the trimming."""
-    return f"({text} < '!' AND TRIM({text}) = '')"
+    """SQL: nothing but white space. It sorts before '!', which spares most rows the trimming."""
+    bare = text
+    for character in "\t\n\r":
+        bare = f"REPLACE({bare}, {literal(character)}, '')"
+    return f"({text} < '!' AND TRIM({bare}) = '')"
 
 
 def clean(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw") -> exp.Expr:
@@ -328,6 +351,10 @@ def _said(what: str) -> str:
         texts |= {BROKEN.code: "broken", EXCLUDED: "'excluded'"}
     elif what == "column":
         texts = {fault.code: literal(fault.column) for fault in FAULTS}
+        whens = " ".join(
+            f"WHEN {literal(why)} THEN {literal(name)}" for name, why in NO_TEXT.items()
+        )
+        texts[BROKEN.code] = f"CASE broken {whens} ELSE {literal(BROKEN.column)} END"
     else:
         texts = {fault.code: f"LEFT({fault.value}, 200)" for fault in FAULTS}
     whens = " ".join(f"WHEN {code} THEN {text}" for code, text in sorted(texts.items()))
@@ -339,8 +366,9 @@ def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
     last_ts (of good rows)."""
     month = "CASE WHEN fault = 0 THEN EXTRACT(YEAR FROM ts) * 12 + EXTRACT(MONTH FROM ts) - 1 END"
     return parsed_query(f"""
-        SELECT file_no, fault, {month} AS month, COUNT(*) AS n, MIN(ts) AS first_ts,
-            MAX(ts) AS last_ts
+        SELECT file_no, fault, {month} AS month, COUNT(*) AS n,
+            MIN(CASE WHEN fault = 0 THEN ts END) AS first_ts,
+            MAX(CASE WHEN fault = 0 THEN ts END) AS last_ts
         FROM ({sql(judged(reading, rules, raw=raw))}) AS j
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     """)

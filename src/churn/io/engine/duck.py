@@ -129,7 +129,9 @@ def _machine_failures() -> Iterator[None]:
             expected="enough memory and disk, and files that can be read",
             next_step="raise engine.memory_limit, or point engine.spill to a disk with room",
         ) from error
-    except duckdb.InvalidInputException as error:
+    except (
+        duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException
+    ) as error:  # fmt: skip
         raise InputError(
             "the engine could not read its input",
             got=str(error).splitlines()[0],
