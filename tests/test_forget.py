@@ -30,7 +30,8 @@ def copied(product: tuple[Path, str, str], home: Path) -> tuple[Path, str, str]:
     shutil.copytree(place.parent / "logs", home / "logs")
     shutil.copytree(place, home / "ws", symlinks=True)
     index = home / "ws" / "deliveries" / "index.json"
-    index.write_text(index.read_text().replace(str(place.parent), str(home)))
+    moved = index.read_text().replace(str(place.parent), str(home))
+    tables.write_sealed(index, tables.unsealed(json.loads(moved)))
     return home / "ws", customer, name
 
 
@@ -364,7 +365,7 @@ def test_everything_that_the_product_can_write_is_reached(product, tmp_path):
     place, customer, name = copied(product, tmp_path)
     churn(place, "backtest", "backtest.origins=1", "name=kept")
     churn(place, "define")
-    churn(place, "tune", "tune.trials=1", "backtest.origins=1")
+    churn(place, "tune", "tune.trials=1", "backtest.origins=2")
     churn(place, "replay", "from=2025-10-20", "to=2025-10-27")
     churn(place, "explain", f"customer={customer}")
     churn(place, "retain", "as_of=2025-10-27", f"retain.do_not_contact=[{customer}]")

@@ -10,7 +10,7 @@ from churn.usage import quality
 from churn.usage.quality import HELD, NOT_ARRIVED, PASSED, UNKNOWN, Bands, Verdict
 
 AS_OF = date(2026, 3, 30)
-BANDS = Bands()
+BANDS = Bands(least=0.5, most=2.0, refused=0.001, kept=0.9, without_events=0.9)
 USUAL = [1000.0, 1000.0, 1000.0, 1000.0]
 
 
@@ -34,25 +34,25 @@ TAKE = "these days arrived after the cut of as_of=2026-03-30: run again with kno
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("given", "more", "expected"),
     [
-        (fresh(), Verdict("freshness", f"{DAYS}, and none in the weeks before", None, None, 0, NOT_ARRIVED,
+        ((), {}, Verdict("freshness", f"{DAYS}, and none in the weeks before", None, None, 0, NOT_ARRIVED,
                           "look whether the source still delivers; nothing of these weeks is here")),
-        (fresh(1, 2, 3), Verdict("freshness", DAYS, 0, None, 0, PASSED)),
-        (fresh(1), Verdict("freshness", DAYS, 0, None, 0, PASSED)),
-        (fresh(2), Verdict("freshness", DAYS, 1, None, 0, NOT_ARRIVED, WAIT)),
-        (fresh(3, 5, 9), Verdict("freshness", DAYS, 2, None, 3, PASSED)),
-        (fresh(3, 4, 5), Verdict("freshness", DAYS, 2, None, 0, NOT_ARRIVED, WAIT)),
-        (fresh(3, 4, last=1), Verdict("freshness", DAYS, 2, None, 0, HELD, TAKE)),
-        (fresh(3, 4, last=2), Verdict("freshness", DAYS, 2, None, 0, NOT_ARRIVED, WAIT)),
-        (fresh(9, 11, last=2), Verdict("freshness", DAYS, 8, None, 1, HELD, TAKE)),
-        (fresh(9, 11, last=3), Verdict("freshness", DAYS, 8, None, 1, NOT_ARRIVED, WAIT)),
-        (fresh(3, 4, first=21), Verdict("freshness", DAYS, 2, None, 0, NOT_ARRIVED, WAIT)),
-        (fresh(3, 4, first=20), Verdict("freshness", "the log has just begun", None, None, None, UNKNOWN)),
+        ((1, 2, 3,), {}, Verdict("freshness", DAYS, 0, None, 0, PASSED)),
+        ((1,), {}, Verdict("freshness", DAYS, 0, None, 0, PASSED)),
+        ((2,), {}, Verdict("freshness", DAYS, 1, None, 0, NOT_ARRIVED, WAIT)),
+        ((3, 5, 9,), {}, Verdict("freshness", DAYS, 2, None, 3, PASSED)),
+        ((3, 4, 5,), {}, Verdict("freshness", DAYS, 2, None, 0, NOT_ARRIVED, WAIT)),
+        ((3, 4,), {"last": 1}, Verdict("freshness", DAYS, 2, None, 0, HELD, TAKE)),
+        ((3, 4,), {"last": 2}, Verdict("freshness", DAYS, 2, None, 0, NOT_ARRIVED, WAIT)),
+        ((9, 11,), {"last": 2}, Verdict("freshness", DAYS, 8, None, 1, HELD, TAKE)),
+        ((9, 11,), {"last": 3}, Verdict("freshness", DAYS, 8, None, 1, NOT_ARRIVED, WAIT)),
+        ((3, 4,), {"first": 21}, Verdict("freshness", DAYS, 2, None, 0, NOT_ARRIVED, WAIT)),
+        ((3, 4,), {"first": 20}, Verdict("freshness", "the log has just begun", None, None, None, UNKNOWN)),
     ],
 )  # fmt: skip
-def test_freshness(found: Verdict, expected: Verdict) -> None:
-    assert found == expected
+def test_freshness(given: tuple[int, ...], more: dict[str, int], expected: Verdict) -> None:
+    assert fresh(*given, **more) == expected
 
 
 ROWS, WHO = "rows of the week / usual week", "customers with a row in the week / usual week"

@@ -16,6 +16,7 @@ from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
@@ -139,6 +140,17 @@ def _has_any(path: Path, name: str, values: Sequence[str]) -> bool:
         if wanted & {str(one) for one in found.to_pylist() if one is not None}:
             return True
     return False
+
+
+def unnamed(content: Any, person: Person) -> Any:
+    """JSON content in which no text names the person."""
+    if isinstance(content, dict):
+        return {unnamed(key, person): unnamed(value, person) for key, value in content.items()}
+    if isinstance(content, list):
+        return [unnamed(value, person) for value in content]
+    if isinstance(content, str) and person.pattern is not None:
+        return person.pattern.sub(SOMEBODY, content)
+    return content
 
 
 def in_databases(place: Path, person: Person, account: Account) -> None:

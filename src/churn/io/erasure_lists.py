@@ -57,7 +57,7 @@ def _rewrite(
         manifest["files"] = publish.described(folder)
         manifest["counts"] |= _counts(folder, manifest["counts"])
         manifest["forgotten"] = manifest.get("forgotten", 0) + bool(rows or documents)
-        tables.write_sealed(folder / MANIFEST, manifest)
+        tables.write_sealed(folder / MANIFEST, erasure.unnamed(manifest, person))
         _delivered_already(place, revision, folder, notices=notices)
         for path in [*folder.rglob("*"), folder]:
             tables.sync(path)
