@@ -12,6 +12,7 @@ from weeks import FIRST, SECOND, THIRD, Prepared, Trial
 pytestmark = pytest.mark.xdist_group("faults")
 
 
+@pytest.mark.slow
 def test_the_same_week_twice_changes_nothing(ready: Prepared) -> None:
     trial = ready.undisturbed.copy(ready.scratch / "twice")
     trial.run().expected(0)

@@ -57,10 +57,10 @@ def _wait_for_tracer(pid: int, tracer: "subprocess.Popen[str]") -> None:
     pytest.fail("strace did not come")
 
 
-def publishing(trial: Trial, *words: str) -> tuple[Ended, Path]:
+def publishing(ready: Prepared, trial: Trial, *words: str) -> tuple[Ended, Path]:
     """Weekly whose stages are done, watched by strace with `words`."""
     log = trial.folder / "calls"
-    running = trial.start(only_publish=True)
+    running = trial.start(gates=ready.gates)
     with watched(running, *words, log=log):
         ended = running.end()
     return ended, log
@@ -81,7 +81,7 @@ def counts(ready: Prepared, made: Trial) -> Counter[str]:
     if STRACE is None:
         pytest.skip("there is no strace")
     trial = made.copy(ready.scratch / "counted")
-    ended, log = publishing(trial, "-e", f"trace={','.join(CALLS)}")
+    ended, log = publishing(ready, trial, "-e", f"trace={','.join(CALLS)}")
     ended.expected(0)
     assert trial.everything() == ready.bytes
     names = re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)[( ]", log.read_text(), re.MULTILINE)
@@ -95,7 +95,7 @@ def at(name: str, n: int, what: str) -> list[str]:
 def killed_at(ready: Prepared, made: Trial, name: str, n: int) -> None:
     trial = made.copy(ready.scratch / "at")
     with Reader(trial.published) as reader:
-        ended, _ = publishing(trial, *at(name, n, "signal=SIGKILL"))
+        ended, _ = publishing(ready, trial, *at(name, n, "signal=SIGKILL"))
     assert ended.code == -9, (name, n)
     assert reader.wrong == [], (name, n)
     assert set(reader.seen) <= {f"{FIRST}/r1", f"{SECOND}/r1"}
@@ -107,7 +107,7 @@ def failed_at(ready: Prepared, made: Trial, name: str, n: int) -> bool:
     trial = made.copy(ready.scratch / "at")
     before = trial.current
     with Reader(trial.published) as reader:
-        ended, _ = publishing(trial, *at(name, n, f"error={CALLS[name]}"))
+        ended, _ = publishing(ready, trial, *at(name, n, f"error={CALLS[name]}"))
     assert reader.wrong == [], (name, n)
     ended.expected(0, 1)
     if ended.code:
@@ -118,7 +118,7 @@ def failed_at(ready: Prepared, made: Trial, name: str, n: int) -> bool:
 
 
 def run_again(ready: Prepared, trial: Trial, where: object) -> None:
-    running = trial.start(only_publish=True)
+    running = trial.start(gates=ready.gates)
     running.go()
     running.end().expected(0)
     assert trial.everything() == ready.bytes, where
