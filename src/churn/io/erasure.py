@@ -9,6 +9,7 @@ Each step is whole or not at all; after a kill the same call goes on with what i
 import json
 import logging
 import os
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -29,6 +30,9 @@ log = logging.getLogger("churn")
 
 SOMEBODY = "(forgotten)"
 """What stands in a text instead of an id or a name."""
+
+UNNAMED = re.compile(r"\..+\.[0-9a-f]{32}")
+"""A file that `tables.write_bytes` had not given its name yet."""
 
 KEPT_AS_WRITTEN = (tables.MANIFEST, "manifest.json", "index.json")
 """Rewritten with what they describe, and naming nobody themselves."""
@@ -62,10 +66,13 @@ def is_published(place: Path, path: Path) -> bool:
 
 def leftovers(place: Path, account: Account) -> None:
     """Delete what killed runs left under names that no reader knows; nobody works here now."""
-    for folder in sorted(place.rglob(".staging-*"), reverse=True):
+    for folder in sorted([*place.rglob(".staging-*"), *place.rglob(".expired-*")], reverse=True):
         if folder.is_dir() and not folder.is_symlink():
             account.note(folder_of(place, folder), documents=1)
             shutil.rmtree(folder, ignore_errors=True)
+    for path in [path for path in search.files(place) if UNNAMED.fullmatch(path.name)]:
+        account.note(folder_of(place, path), documents=1)
+        path.unlink()
 
 
 def in_tables(place: Path, person: Person, account: Account, *, judged: Collection[str]) -> None:
