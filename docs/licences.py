@@ -21,6 +21,7 @@ ALLOWED = {
 AGREED = {
     "asyncssh": "EPL-2.0 or GPL-2.0, comes with the extra `dvc` alone; not imported by us",
     "grandalf": "GPL-2.0, comes with the extra `dvc` alone; not imported by us",
+    "libfaketime": "GPL-2.0, for tests alone, as a program beside them",
     "psycopg": "LGPL-3.0, comes with the extra `sql`; used as the library it is",
     "psycopg-binary": "LGPL-3.0, as psycopg",
     "pygit2": "GPL-2.0 with linking exception, comes with the extra `dvc`",

@@ -180,7 +180,9 @@ def test_gauges_go_where_a_collector_reads_and_cannot_stop_a_run(tmp_path: Path)
     settings = Settings(workspace=str(tmp_path / "ws"), weekly=weekly)
     with gauges.told(settings):
         pass
-    assert samples(tmp_path / "collector" / "churn.prom")["churn_last_run_exit_code", ""] == 0
+    path = tmp_path / "collector" / "churn.prom"
+    assert samples(path)["churn_last_run_exit_code", ""] == 0
+    assert path.stat().st_mode & 0o777 == 0o644
     (tmp_path / "file").write_text("")
     closed = replace(settings, weekly=WeeklySettings(metrics=str(tmp_path / "file" / "churn.prom")))
     with gauges.told(closed):

@@ -25,7 +25,12 @@ from churn.settings import Settings
 log = logging.getLogger("churn")
 
 MANIFEST = earlier.MANIFEST
-TABLES = {"retention_list": "retention", "scores": "scores", "reasons": "reasons"}
+TABLES = {
+    "retention_list": ("retention", "retain"),
+    "scores": ("scores", "score"),
+    "reasons": ("reasons", "explain"),
+}
+"""The tables in a revision: its file, the folder, and which command makes it."""
 
 
 def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Path:
@@ -84,8 +89,8 @@ def _gather(workspace: Workspace, folder: Path, as_of: date) -> None:
     from churn.io import model_card  # it knows the learning room; `churn status` should not wait
 
     part = as_of.isoformat()
-    for name, table in TABLES.items():
-        path = tables.parts(workspace.folder(table), made_by=table)[part]
+    for name, (table, command) in TABLES.items():
+        path = tables.parts(workspace.folder(table), made_by=command, only=[part])[part]
         shutil.copyfile(path, folder / f"{name}.parquet")
     week = workspace.folder("retention") / part
     for name in people.files(week):

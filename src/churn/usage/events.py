@@ -118,7 +118,7 @@ FAULTS = (
         "COALESCE(loaded_raw, CAST(loaded_at AS TEXT))",
     ),
     Fault(9, "customer_id", "not in the customers table", "customer_id"),
-    Fault(11, "ts", "a time more than a week after the row was loaded", "CAST(ts AS TEXT)"),
+    Fault(11, "ts", "a time more than a year after the row was loaded", "CAST(ts AS TEXT)"),
 )
 NO_TEXT = {
     "customer_id": "white space or a control character in an id",
@@ -253,7 +253,7 @@ def _whens(reading: Reading, rules: Rules) -> str:
         tests.append((7, f"NOT p.value_raw IS NULL OR {wrong}"))
     if reading.column("loaded_at"):
         tests.append((8, f"NOT p.loaded_raw IS NULL OR {outside.format('loaded_at')}"))
-        tests.append((11, "p.ts > p.loaded_at + INTERVAL '7' DAY"))
+        tests.append((11, "p.ts > p.loaded_at + INTERVAL '366' DAY"))
     excluded = [
         f"COALESCE(p.{column} LIKE {literal(like(glob))} ESCAPE '\\', FALSE)"
         for column, globs in sorted(rules.exclude.items())
