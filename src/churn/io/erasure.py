@@ -9,7 +9,6 @@ Each step is whole or not at all; after a kill the same call goes on with what i
 import json
 import logging
 import os
-import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -30,9 +29,6 @@ log = logging.getLogger("churn")
 
 SOMEBODY = "(forgotten)"
 """What stands in a text instead of an id or a name."""
-
-UNNAMED = re.compile(r"\..+\.[0-9a-f]{32}")
-"""A file that `tables.write_bytes` had not given its name yet."""
 
 KEPT_AS_WRITTEN = (tables.MANIFEST, "manifest.json", "index.json")
 """Rewritten with what they describe, and naming nobody themselves."""
@@ -65,14 +61,12 @@ def is_published(place: Path, path: Path) -> bool:
 
 
 def leftovers(place: Path, account: Account) -> None:
-    """Delete what killed runs left under names that no reader knows; nobody works here now."""
-    for folder in sorted([*place.rglob(".staging-*"), *place.rglob(".expired-*")], reverse=True):
-        if folder.is_dir() and not folder.is_symlink():
-            account.note(folder_of(place, folder), documents=1)
-            shutil.rmtree(folder, ignore_errors=True)
-    for path in [path for path in search.files(place) if UNNAMED.fullmatch(path.name)]:
+    """Delete what killed runs left under names that no reader knows."""
+    expired = [path for path in place.rglob(".expired-*") if path.is_dir()]
+    for folder in expired:
+        shutil.rmtree(folder)
+    for path in [*tables.sweep(place), *expired]:
         account.note(folder_of(place, path), documents=1)
-        path.unlink()
 
 
 def in_tables(place: Path, person: Person, account: Account, *, judged: Collection[str]) -> None:
