@@ -61,11 +61,12 @@ def is_published(place: Path, path: Path) -> bool:
 
 
 def leftovers(place: Path, account: Account) -> None:
-    """Delete what killed runs left under names that no reader knows; nobody works here now."""
-    for folder in sorted(place.rglob(".staging-*"), reverse=True):
-        if folder.is_dir() and not folder.is_symlink():
-            account.note(folder_of(place, folder), documents=1)
-            shutil.rmtree(folder, ignore_errors=True)
+    """Delete what killed runs left under names that no reader knows."""
+    expired = [path for path in place.rglob(".expired-*") if path.is_dir()]
+    for folder in expired:
+        shutil.rmtree(folder)
+    for path in [*tables.sweep(place), *expired]:
+        account.note(folder_of(place, path), documents=1)
 
 
 def in_tables(place: Path, person: Person, account: Account, *, judged: Collection[str]) -> None:
