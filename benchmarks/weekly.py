@@ -8,7 +8,7 @@ week arrives (1/52 of a year's events) and the whole command runs: intake, gates
 The limit is what nothing can do without: count the new week's events by customer, day and type, read
 the days that scores look back on once, and LightGBM's `predict` on everybody.
 
-50 M events: minutes of preparation (kept in --folder) and 10 GB of disk.
+What is prepared is kept in --folder: at 50 M events minutes of work and some GB of disk.
 """
 
 import argparse
