@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from churn.contracts import LIST_COLUMNS
-from churn.errors import InputError
+from churn.errors import ConfigurationError, InputError
 from churn.io import publish, tables
 from churn.io.people import FILES
 from churn.io.workspace import SIDES, USAGE
@@ -316,3 +316,52 @@ def test_every_file_and_folder_of_a_revision_is_on_the_disk_before_it_has_its_na
     place = office.publish(MONDAY)
     assert before["missing"] == set()
     assert synced.index(place.parent) > 0
+
+
+@pytest.mark.parametrize("said", [b"", b"nonsense", b"2026-01-05/r9", b"../../etc/r1", b"\xff\xfe"])
+def test_a_pointer_to_nothing_is_refused_with_what_stands_in_it(
+    office: Office, said: bytes
+) -> None:
+    office.publish(MONDAY)
+    (office.published / "CURRENT").write_bytes(said + b"\n")
+    with pytest.raises(InputError) as caught:
+        publish.current(office.published)
+    assert caught.value.what == f"{office.published / 'CURRENT'} names no revision"
+    assert caught.value.got == repr(said.decode(errors="replace"))
+    assert caught.value.expected == "the date and number of one, such as 2026-01-05/r1"
+    assert caught.value.next_step == "run `churn weekly`, which writes it anew"
+    office.publish(MONDAY)
+    assert office.current() == "2026-01-05/r1\n"
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_publishing_again_restores_what_was_damaged_and_touches_nothing_else(
+    office: Office, caplog: pytest.LogCaptureFixture, is_gone: bool
+) -> None:
+    place = office.publish(MONDAY)
+    whole = {p: p.read_bytes() for p in place.rglob("*") if p.is_file()}
+    kept = {p: p.stat().st_ino for p in whole}
+    hurt = [place / "scores.parquet", place / "digests" / "anna.eml"]
+    for path in hurt:
+        path.unlink() if is_gone else path.write_bytes(b"x")
+    logging.getLogger("churn").propagate = True
+    with caplog.at_level(logging.INFO, logger="churn"):
+        assert office.publish(MONDAY) == place
+    assert {p: p.read_bytes() for p in place.rglob("*") if p.is_file()} == whole
+    assert all(p.stat().st_ino == kept[p] for p in whole if p not in hurt)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        *(f"{path} was not the file that was published: restored" for path in sorted(hurt)),
+        f"published before, and nothing changes: {place}",
+    ]
+    publish.verify(place)
+
+
+@pytest.mark.parametrize(("name", "command"), [("late", "rollup"), ("scores", "score")])
+def test_a_table_that_is_not_there_names_the_command_that_makes_it(
+    office: Office, name: str, command: str
+) -> None:
+    (office.place / name / "_manifest.json").unlink()
+    with pytest.raises(ConfigurationError, match=f"churn {command}"):
+        office.publish(MONDAY)
+    assert publish.revisions(office.published) == []
