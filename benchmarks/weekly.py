@@ -50,11 +50,10 @@ class Bench:
     def churn(self, command: str, *words: str) -> Cost:
         return measured([sys.executable, "-m", "churn", command, *self.words, *words])
 
-    def words_of(self, shape: Shape, place: Path, events: str) -> list[str]:
-        share = self.listed / shape.n_customers
+    def words_of(self, place: Path, events: str) -> list[str]:
         return [
             "source=files", f"source.events={events}", f"workspace={place}",
-            f"retain.capacity_share={share:.6f}", "retain.capacity_min=1", "retain.holdout=0",
+            "retain.capacity_share=0.000001", f"retain.capacity_min={self.listed}", "retain.holdout=0",
         ]  # fmt: skip
 
     def champion(self) -> Path:
@@ -64,7 +63,7 @@ class Bench:
             events = synthetic.linked(
                 synthetic.log(self.folder, TEACHER), self.folder / f"log-{TEACHER.pool}-1"
             )
-            words = self.words_of(TEACHER, place, events)
+            words = self.words_of(place, events)
             for command in ("rollup", "features", "train"):
                 note(f"  {command} of the teacher")
                 more = ["backtest.rebuild_rows=0", "backtest.origins=1", "train.snapshots=4", f"as_of={END}"]  # fmt: skip
@@ -80,7 +79,7 @@ class Bench:
         place = self.folder / f"workspace-{name}"
         new = synthetic.week_file(self.folder, shape, 0)
         (Path(events).parent / new.name).unlink(missing_ok=True)
-        words = self.words_of(shape, place, events)
+        words = self.words_of(place, events)
         if not (place / "published" / "CURRENT").exists():
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)

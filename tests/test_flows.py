@@ -231,7 +231,7 @@ def test_a_dry_run_tells_the_difference_and_leaves_no_trace(place):
     said = churn(place, "weekly", "as_of=2025-11-03", "weekly.dry_run=true")
     assert "dry run: " in said
     assert kept() == before
-    assert not list(place.glob(".rehearsal-*"))
+    assert [path.name for path in place.glob(".*")] == [".lock"]
 
 
 def test_a_model_that_kills_its_process_publishes_nothing_and_is_named(place, tmp_path):

@@ -9,7 +9,6 @@ Each step is whole or not at all; after a kill the same call goes on with what i
 import json
 import logging
 import os
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -62,10 +61,7 @@ def is_published(place: Path, path: Path) -> bool:
 
 def leftovers(place: Path, account: Account) -> None:
     """Delete what killed runs left under names that no reader knows."""
-    expired = [path for path in place.rglob(".expired-*") if path.is_dir()]
-    for folder in expired:
-        shutil.rmtree(folder)
-    for path in [*tables.sweep(place), *expired]:
+    for path in tables.sweep(place):
         account.note(folder_of(place, path), documents=1)
 
 
