@@ -115,6 +115,36 @@ def test_event_types_and_columns() -> None:
     assert nobody.measured == "rows with a value / usual week (the least of 1)"
 
 
+def test_values() -> None:
+    advice, measured = (
+        "look at the unit and the currency of the values",
+        "mean value of the week / usual week",
+    )
+    same = weeks(
+        n_value=[200.0, 100.0, 100.0, 100.0, 100.0],
+        value_sum=[4000.0, 1000.0, 2000.0, 1000.0, 1000.0],
+    )
+    found = quality.values(same, BANDS)
+    assert found == Verdict("values", measured, 2.0, 1 / 3, 3.0, PASSED)
+    cents = weeks(n_value=[100.0] * 5, value_sum=[1e5, 1e3, 1e3, 1e3, 1e3])
+    assert quality.values(cents, BANDS) == Verdict(
+        "values", measured, 100.0, 1 / 3, 3.0, HELD, advice
+    )
+    wild = weeks(n_value=[100.0] * 5, value_sum=[4e3, 1e3, 1e3, 4e3, 2e2])
+    assert quality.values(wild, BANDS) == Verdict(
+        "values", measured, 4.0, pytest.approx(0.16), 5.0, PASSED
+    )
+    for few in (
+        weeks(n_value=[99.0, *USUAL], value_sum=[1e3, *USUAL]),
+        weeks(n_value=USUAL[:3], value_sum=USUAL[:3]),
+        weeks(n_value=[1000.0, *USUAL], value_sum=[1e3, 0.0, 0.0, 0.0, 0.0]),
+    ):
+        said = f"{measured}: too few values in some week"
+        assert quality.values(few, BANDS) == Verdict("values", said, None, None, None, UNKNOWN)
+    enough = weeks(n_value=[100.0] * 4, value_sum=[1e3] * 4)
+    assert quality.values(enough, BANDS).outcome == PASSED
+
+
 def test_refused_rows() -> None:
     now, before = [{"read": 100, "refused": 3}], [{"read": 100, "refused": 1}]
     advice = "`churn check` lists what is refused, with file, line and reason"

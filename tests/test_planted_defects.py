@@ -44,16 +44,23 @@ DEFECTS = {
         (
             (
                 "features/windows.py",
-                "before=max(plan.snapshots),",
-                "before=type(plan.first_day).fromordinal(max(plan.snapshots).toordinal() + 1),",
+                "_aggregates(plan)),\n        first=plan.first_day,\n        before=max(plan.snapshots),",
+                "_aggregates(plan)),\n        first=plan.first_day,\n        before=type(plan.first_day)"
+                ".fromordinal(max(plan.snapshots).toordinal() + 1),",
             ),
             (
                 "features/running.py",
                 "over = min(span.over, upto)",
                 "over = min(span.over, upto) - (span.over == 0)",
             ),
+            ("features/running.py", "ages = {0, lookback_days}", "ages = {-1, lookback_days}"),
+            (
+                "features/running.py",
+                "for age in (lookback_days, 0))",
+                "for age in (lookback_days, -1))",
+            ),
         ),
-        "tests/spec/test_boundaries.py::test_when_it_happened",
+        "tests/spec/test_boundaries.py::test_when_it_happened[duckdb-2026-06-01 00:00:00.000000-expected0]",
     ),
     "swallowed bad row": Defect(
         (
