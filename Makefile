@@ -4,15 +4,15 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export PYTHONHASHSEED = 0
 
-.PHONY: run test test-all check format mutants catalogue lock clean
+.PHONY: run test test-all check audit format mutants catalogue licences lock clean
 
 run: $(VENV)/.run
 	$(BIN)/churn run
 
-test: $(VENV)/.test check
+test: $(VENV)/.test $(VENV)/.moto check
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
 
-test-all: $(VENV)/.test check
+test-all: $(VENV)/.test $(VENV)/.moto check
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 check: $(VENV)/.test
@@ -20,6 +20,10 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/licences.py --check
+
+audit: $(VENV)/.test
+	$(BIN)/python .ci/audit
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .
@@ -36,6 +40,9 @@ mutants: $(VENV)/.test
 catalogue: $(VENV)/.run
 	$(BIN)/python docs/catalogue.py > docs/features.md
 
+licences: $(VENV)/.test
+	$(BIN)/python docs/licences.py > docs/licences.md
+
 lock:
 	constraints/compile.sh
 
@@ -51,4 +58,10 @@ $(VENV)/.run: constraints/run.txt pyproject.toml
 
 $(VENV)/.test: $(VENV)/.run constraints/test.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints/test.txt
+	touch $@
+
+# The S3 server that tests talk to, in an environment of its own (see constraints/compile.sh).
+$(VENV)/.moto: $(VENV)/.run constraints/s3server.txt
+	$(PYTHON) -m venv $(VENV)/moto
+	$(VENV)/moto/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints/s3server.txt
 	touch $@

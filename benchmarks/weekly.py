@@ -8,7 +8,7 @@ week arrives (1/52 of a year's events) and the whole command runs: intake, gates
 The limit is what nothing can do without: count the new week's events by customer, day and type, read
 the days that scores look back on once, and LightGBM's `predict` on everybody.
 
-50 M events: minutes of preparation (kept in --folder) and 10 GB of disk.
+What is prepared is kept in --folder: at 50 M events minutes of work and some GB of disk.
 """
 
 import argparse
@@ -50,11 +50,10 @@ class Bench:
     def churn(self, command: str, *words: str) -> Cost:
         return measured([sys.executable, "-m", "churn", command, *self.words, *words])
 
-    def words_of(self, shape: Shape, place: Path, events: str) -> list[str]:
-        share = self.listed / shape.n_customers
+    def words_of(self, place: Path, events: str) -> list[str]:
         return [
             "source=files", f"source.events={events}", f"workspace={place}",
-            f"retain.capacity_share={share:.6f}", "retain.capacity_min=1", "retain.holdout=0",
+            "retain.capacity_share=0.000001", f"retain.capacity_min={self.listed}", "retain.holdout=0",
         ]  # fmt: skip
 
     def champion(self) -> Path:
@@ -64,10 +63,10 @@ class Bench:
             events = synthetic.linked(
                 synthetic.log(self.folder, TEACHER), self.folder / f"log-{TEACHER.pool}-1"
             )
-            words = self.words_of(TEACHER, place, events)
+            words = self.words_of(place, events)
             for command in ("rollup", "features", "train"):
                 note(f"  {command} of the teacher")
-                more = ["backtest.rebuild_rows=0", "backtest.origins=1", f"as_of={END}"]
+                more = ["backtest.rebuild_rows=0", "backtest.origins=1", "train.snapshots=4", f"as_of={END}"]  # fmt: skip
                 self.churn(command, *words, *more)
             shutil.copy(place / "challenger.json", place / "champion.json")
         return place
@@ -80,7 +79,7 @@ class Bench:
         place = self.folder / f"workspace-{name}"
         new = synthetic.week_file(self.folder, shape, 0)
         (Path(events).parent / new.name).unlink(missing_ok=True)
-        words = self.words_of(shape, place, events)
+        words = self.words_of(place, events)
         if not (place / "published" / "CURRENT").exists():
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
@@ -146,11 +145,11 @@ def _limit(given: dict[str, Any]) -> dict[str, float]:
     connection.execute(
         "SELECT customer_id, CAST(ts AS DATE), event, COUNT(*), SUM(value) FROM read_parquet(?) "
         "GROUP BY ALL", [given["new"]],
-    ).arrow()  # fmt: skip
+    ).to_arrow_table()  # fmt: skip
     scanned = connection.execute(
         "SELECT customer_id, day, n, value_sum FROM read_parquet(?) WHERE day >= CAST(? AS DATE)",
         [days, str(AS_OF - timedelta(days=LOOKBACK_DAYS))],
-    ).arrow()
+    ).to_arrow_table()
     del scanned
     champion.model.booster.predict(matrix, num_threads=given["threads"])
     return {

@@ -60,6 +60,19 @@ def test_scores_that_shift_are_held():
     assert drift.scores(pd.Series(RNG.beta(1, 20, 15)), tiny, BANDS).outcome == PASSED
 
 
+def test_a_mean_risk_that_jumps_is_held():
+    old = pd.Series(RNG.beta(1, 20, 5000))
+    assert drift.mean_risk(old * 1.25, old, BANDS).outcome == PASSED
+    assert drift.mean_risk(old * 1.5, old, BANDS).outcome == HELD
+    assert drift.mean_risk(old / 1.5, old, BANDS).outcome == HELD
+    assert drift.mean_risk(old * 1.5, old.iloc[:9], BANDS).outcome == PASSED, (
+        "nine customers say little"
+    )
+    assert drift.mean_risk(old, None, BANDS).outcome == UNKNOWN
+    assert drift.mean_risk(old, old.iloc[:0], BANDS).outcome == UNKNOWN
+    assert drift.mean_risk(old, old * 0, BANDS).outcome == UNKNOWN
+
+
 def week(**columns):
     return {name: drift.shape(values) for name, values in columns.items()}
 

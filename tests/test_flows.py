@@ -231,7 +231,7 @@ def test_a_dry_run_tells_the_difference_and_leaves_no_trace(place):
     said = churn(place, "weekly", "as_of=2025-11-03", "weekly.dry_run=true")
     assert "dry run: " in said
     assert kept() == before
-    assert not list(place.glob(".rehearsal-*"))
+    assert [path.name for path in place.glob(".*")] == [".lock"]
 
 
 def test_a_model_that_kills_its_process_publishes_nothing_and_is_named(place, tmp_path):
@@ -250,6 +250,33 @@ def test_a_model_that_kills_its_process_publishes_nothing_and_is_named(place, tm
     assert publish.verify(own / "published/2025-10-20/r1") == before
     status = json.loads((own / "published" / "status.json").read_text())
     assert (status["exit_code"], status["is_stale"]) == (4, True)
+
+
+def test_the_list_comes_out_though_everything_it_is_sent_to_is_down(place, tmp_path, monkeypatch):
+    pytest.importorskip("psycopg")
+    monkeypatch.setenv("CHURN_SQL_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("CHURN_NOTIFY_URL", "json://127.0.0.1:1/hook")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    own = shutil.copytree(place, tmp_path / "ws", ignore=shutil.ignore_patterns("published"))
+    down = [
+        *NO_SERVER, "deliver.copy_to=s3://lists/churn", "deliver.notify=[CHURN_NOTIFY_URL]",
+        "sink=sql", "train.tracking_uri=http://127.0.0.1:1",
+    ]  # fmt: skip
+    churn(own, "weekly", "as_of=2025-10-27", *down, expected=6)
+    published = own / "published"
+    assert publish.current(published) == published / "2025-10-27/r1"
+    publish.verify(published / "2025-10-27/r1")
+    status = json.loads((published / "status.json").read_text())
+    assert (status["exit_code"], status["is_stale"]) == (6, False)
+    waiting = [one["name"] for one in status["deliveries"] if not one["is_delivered"]]
+    assert sorted(waiting) == [
+        "CHURN_NOTIFY_URL", "deliver.copy_to", "digest.eml", "retention", "scores",
+    ]  # fmt: skip
+    assert list((own / "mlflow" / "spool").glob("*/run.json"))
+    there = tmp_path / "copy"
+    words = [*down, f"deliver.copy_to=file://{there}"]
+    churn(own, "deliver", *words, expected=6)
+    assert (there / "CURRENT").read_text() == "2025-10-27/r1\n"
 
 
 def test_the_weekly_job_itself_never_loads_what_opens_a_model(place):

@@ -18,10 +18,21 @@ from logbook import Logbook, events, row, totals
 from products import MESSAGE, NOTE, PERSON, churn, named
 
 from churn.errors import ConfigurationError, MachineError
-from churn.io import erasure, erasure_lists, erasure_search, forgotten, lock, publish, tables
+from churn.io import (
+    erasure,
+    erasure_lists,
+    erasure_search,
+    forgotten,
+    lock,
+    publish,
+    sources,
+    tables,
+)
+from churn.io.engine import Resources
 from churn.io.erasure_search import Person
-from churn.settings import Settings
-from churn.stages import forget
+from churn.settings import Settings, SinkSettings, SourceSettings
+from churn.stages import forget, rollup
+from churn.timeline import Arrival
 
 
 def copied(product: tuple[Path, str, str], home: Path) -> tuple[Path, str, str]:
@@ -30,7 +41,8 @@ def copied(product: tuple[Path, str, str], home: Path) -> tuple[Path, str, str]:
     shutil.copytree(place.parent / "logs", home / "logs")
     shutil.copytree(place, home / "ws", symlinks=True)
     index = home / "ws" / "deliveries" / "index.json"
-    index.write_text(index.read_text().replace(str(place.parent), str(home)))
+    moved = index.read_text().replace(str(place.parent), str(home))
+    tables.write_sealed(index, tables.unsealed(json.loads(moved)))
     return home / "ws", customer, name
 
 
@@ -358,15 +370,71 @@ def test_folders_change_places(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["new", "old"]
 
 
+def test_a_database_brings_nobody_back_and_loses_what_was_sent_there(tmp_path, monkeypatch):
+    """Landed rows go; the last rows that are read again for late ones bring nobody back."""
+    place, log = tmp_path / "ws", tmp_path / "log.sqlite"
+    with closing(sqlite3.connect(log)) as database:
+        database.execute(
+            "CREATE TABLE events (id INTEGER, customer_id TEXT, ts DATETIME, event TEXT)"
+        )
+        database.execute("CREATE TABLE churn_scores (customer_id TEXT, risk REAL)")
+        at = "2026-01-05 10:00:00.000000"
+        rows = [(1, "C000002", at, "x"), (2, "C000001", at, "x"), (3, "C000001", at, "x")]
+        database.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
+        database.execute("INSERT INTO churn_scores VALUES ('C000001', .5), ('C000002', .5)")
+        database.commit()
+        monkeypatch.setenv("LITE", f"sqlite:///{log}")
+        source = SourceSettings(name="sql", events="events", watermark="id", url_variable="LITE")
+        sources.fetch(source, workspace=place, resources=Resources())
+        assert named(place, "C000001")
+        settings = Settings(workspace=str(place), customer="C000001", source=source)
+        settings.sink = SinkSettings("sql", "LITE")
+        forget.run(settings)
+        assert named(place, "C000001") == set()
+        assert database.execute("SELECT customer_id FROM churn_scores").fetchall() == [("C000002",)]
+        database.execute(f"INSERT INTO events VALUES (4, 'C000001', '{at}', 'x')")
+        database.execute(f"INSERT INTO events VALUES (5, 'C000003', '{at}', 'x')")
+        database.commit()
+        for _ in range(2):
+            sources.fetch(source, workspace=place, resources=Resources())
+    assert named(place, "C000001") == set()
+    intake = sources.take_in(
+        source, workspace=place, arrival=Arrival(), resources=Resources(), max_rejected_share=0
+    )
+    assert [event["customer_id"] for event in events(intake)] == ["C000002", "C000003"]
+
+
+def test_copies_of_remote_files_that_name_somebody_are_not_kept(tmp_path):
+    """They are read, then deleted; a later run copies them anew."""
+    import fsspec
+
+    place, memory = tmp_path / "ws", fsspec.filesystem("memory")
+    lines = "customer_id,ts,event\nC000001,2026-01-05,x\nC000002,2026-01-05,x\n"
+    memory.pipe_file("/forget-logs/a.csv", lines.encode())
+    memory.pipe_file("/forget-logs/customers.csv", b"customer_id\nC000001\nC000002\n")
+    settings = Settings(workspace=str(place))
+    settings.source = SourceSettings(
+        events="memory://forget-logs/a.csv", customers="memory://forget-logs/customers.csv"
+    )
+    rollup.run(settings)
+    assert {path.split("/")[1] for path in named(place, "C000001,2026")} == {"remote"}
+    settings.customer = "C000001"
+    forget.run(settings)
+    for _ in range(2):
+        assert named(place, "C000001") == set()
+        rollup.run(settings)
+    rows = tables.facts(place / "daily", made_by="rollup")["rows"]
+    assert (rows["read"], rows["used"], rows["excluded"]) == (2, 1, 1)
+
+
 @pytest.mark.slow
 def test_everything_that_the_product_can_write_is_reached(product, tmp_path):
     """The same after every other command that keeps something of customers."""
     place, customer, name = copied(product, tmp_path)
     churn(place, "backtest", "backtest.origins=1", "name=kept")
     churn(place, "define")
-    churn(place, "tune", "tune.trials=1", "backtest.origins=1")
     churn(place, "replay", "from=2025-10-20", "to=2025-10-27")
-    churn(place, "explain", f"customer={customer}")
+    churn(place, "explain", f"customer={customer}", "as_of=2025-10-27")
     churn(place, "retain", "as_of=2025-10-27", f"retain.do_not_contact=[{customer}]")
     churn(place, "train", f"retain.do_not_contact=[{customer}]", f"retain.always=[{customer}]")
     churn(place, "weekly", "as_of=2025-10-27", expected=6)

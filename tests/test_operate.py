@@ -57,14 +57,14 @@ def test_a_json_line_holds_one_line_whatever_is_said(capsys: pytest.CaptureFixtu
     handler = logging.StreamHandler()
     handler.setFormatter(journal.JsonLines())
     log.addHandler(handler)
-    said = "a\nb\x1b[31m\u202e\u2028\r\x00"
+    said = "a\nb\x1b[31m\u202e\u2028\r\x00\x85\ud800 Zoë"
     journal.now.command, journal.now.as_of = "weekly", "2026-01-05"
     with journal.stage("score"):
         log.warning("%s", said)
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert line.isascii()
     assert line[:-1].isprintable()
+    assert "Zoë" in line
     found = json.loads(line)
     assert found["message"] == said
     assert (found["command"], found["stage"], found["as_of"]) == ("weekly", "score", "2026-01-05")
@@ -180,11 +180,30 @@ def test_gauges_go_where_a_collector_reads_and_cannot_stop_a_run(tmp_path: Path)
     settings = Settings(workspace=str(tmp_path / "ws"), weekly=weekly)
     with gauges.told(settings):
         pass
-    assert samples(tmp_path / "collector" / "churn.prom")["churn_last_run_exit_code", ""] == 0
+    path = tmp_path / "collector" / "churn.prom"
+    assert samples(path)["churn_last_run_exit_code", ""] == 0
+    assert path.stat().st_mode & 0o777 == 0o644
     (tmp_path / "file").write_text("")
     closed = replace(settings, weekly=WeeklySettings(metrics=str(tmp_path / "file" / "churn.prom")))
     with gauges.told(closed):
         pass
+
+
+def test_an_old_week_that_was_being_removed_is_swept_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    for week in pd.date_range("2024-01-01", periods=54, freq="7D").strftime("%Y-%m-%d"):
+        revision(tmp_path, f"{week}/r1")
+    with monkeypatch.context() as patch:
+        patch.setattr(expiry.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            expiry.expire(tmp_path, keep_weeks=53)
+    assert len(publish.revisions(tmp_path / "published")) == 53
+    (left,) = tables.sweep(tmp_path)
+    assert left.parent == tmp_path / "published"
 
 
 def test_old_weeks_go_but_what_was_answered_and_the_last_year_stay(tmp_path: Path) -> None:
@@ -203,7 +222,7 @@ def test_old_weeks_go_but_what_was_answered_and_the_last_year_stay(tmp_path: Pat
     left = publish.revisions(tmp_path / "published")
     assert left == [f"{weeks[1]}/r1", *(f"{week}/r1" for week in weeks[7:])]
     assert not (tmp_path / "published" / weeks[0]).exists()
-    assert not list((tmp_path / "published").glob(".expired-*"))
+    assert [path.name for path in (tmp_path / "published").glob(".*")] == []
     assert expiry.expire(tmp_path, keep_weeks=53) == []
 
 

@@ -238,6 +238,7 @@ def test_a_side_table_without_new_rows_for_twice_the_longest_wait_has_stopped():
     assert (found.outcome, found.figure, found.high) == (HELD, 15, 14)
     assert newest(20, 30, 40, 50).outcome == PASSED
     assert newest(21, 31, 41, 51).outcome == HELD
+    assert newest(57, 58, 59, 60).outcome == HELD, "silent for as long as we look back"
     assert newest(1, 62, 63, 64).outcome == UNKNOWN, "what is older says nothing of these weeks"
 
 
@@ -306,6 +307,22 @@ def test_weeks_and_days_are_counted_as_they_were_known_at_their_end():
         assert sorted(row["customer_id"] for row in seen) == ["a"]
         seen = engine.table(quality.customers_seen(AS_OF, n_days=8)).to_pylist()
         assert sorted(row["customer_id"] for row in seen) == ["a", "b"]
+
+
+def test_clocks_that_were_changed_show_in_the_night():
+    def outcome(now, *before, n=1000):
+        rows = weeks(n=[n] * (1 + len(before)), n_night=[n * share for share in (now, *before)])
+        return quality.hours(rows).outcome
+
+    assert outcome(0.15, 0.1, 0.1, 0.1) == PASSED
+    assert outcome(0.151, 0.1, 0.1, 0.1) == HELD
+    assert outcome(0.05, 0.1, 0.1, 0.1) == PASSED
+    assert outcome(0.049, 0.1, 0.1, 0.1) == HELD
+    assert outcome(0.0, 0.04, 0.04, 0.04) == PASSED
+    assert outcome(0.5, 0.1, 0.1, 0.3) == PASSED, "it varies so much"
+    assert outcome(0.71, 0.1, 0.1, 0.3) == HELD
+    assert outcome(0.9, 0.1, 0.1) == UNKNOWN
+    assert outcome(0.9, 0.1, 0.1, 0.1, n=99) == UNKNOWN
 
 
 def test_a_value_in_cents_is_noticed():

@@ -12,6 +12,7 @@ from commandline import _in_place_of_stages, exit_code
 
 from churn import errors
 from churn.errors import ChurnError
+from churn.io import gates
 from churn.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,9 @@ def test_every_command_of_the_runbook_can_be_given(capsys: pytest.CaptureFixture
             plain = command.replace("YYYY-MM-DD", "2026-01-05")
             words = [word.strip("'") for word in plain.split()[1:]]
             assert exit_code(*words) == 0, command
-    assert any(settings.weekly.accept for settings in asked)
+    accepted = [gate for settings in asked for gate in settings.weekly.accept]
+    assert accepted
+    assert set(accepted) <= set(gates.GATES)
     assert any(settings.promote.back for settings in asked)
 
 

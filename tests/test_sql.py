@@ -23,7 +23,7 @@ from logbook import totals
 from postgres import IN_URL, PASSWORD, Server, psycopg
 
 from churn.errors import ChurnError, ConfigurationError, DeliveryError, InputError, MachineError
-from churn.io import listing, sink, sources, sql_feedback, tables
+from churn.io import listing, outbox, sink, sources, sql_feedback, tables
 from churn.io.engine import Resources
 from churn.settings import SinkSettings, SourceSettings
 from churn.stages import check, features, rollup
@@ -698,6 +698,25 @@ def test_a_sink_written_twice_holds_the_rows_once(written, tmp_path):
     results(written.workspace, date(2026, 1, 12), empty=True)
     sink.send(settings, ["scores", "retention"], place=written.workspace, as_of=date(2026, 1, 12))
     assert written.rows("SELECT COUNT(*) FROM churn_scores") == [(2,)]
+
+
+def test_rows_that_a_database_did_not_take_wait_until_it_does(written, monkeypatch):
+    first, second = date(2026, 1, 5), date(2026, 1, 12)
+    settings, there = SinkSettings("sql"), written.url
+    results(written.workspace, first)
+    monkeypatch.setenv("CHURN_SQL_URL", "postgresql://nobody@127.0.0.1:1/none")
+    names = ["scores", "retention"]
+    failed = sink.spooled(settings, names, place=written.workspace, as_of=first)
+    assert [error.exit_code for error in failed] == [6, 6]
+    assert [one.name for one in outbox.waiting(written.workspace)] == ["retention", "scores"]
+    assert sink.spooled(SinkSettings(), names, place=written.workspace) == [], "nowhere to go"
+    results(written.workspace, second)
+    monkeypatch.setenv("CHURN_SQL_URL", there)
+    assert sink.spooled(settings, ["scores"], place=written.workspace, as_of=second) == []
+    counted = "SELECT as_of, COUNT(*) FROM {} GROUP BY 1 ORDER BY 1"
+    assert written.rows(counted.format("churn_scores")) == [(first, 2), (second, 2)]
+    assert written.rows(counted.format("churn_retention_list")) == [(first, 2)]
+    assert outbox.waiting(written.workspace) == []
 
 
 def test_what_people_filled_in_outlives_a_list_that_is_written_anew(written):

@@ -1,6 +1,7 @@
 """`churn COMMAND [key=value ...]`: compose → typed settings → stage or flow → exit code."""
 
 import importlib
+import locale
 import logging
 import os
 import sys
@@ -28,6 +29,8 @@ HELP = ("--help", "-h", "help")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with the contract's exit code."""
+    if arguments is None:
+        _in_utf8()
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debugged = any(word in DEBUG for word in words)
     _keep_to_the_group()
@@ -53,6 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reason = f"{more} is needed" if isinstance(error, MemoryError) else error
         log.error("the machine failed: %s", reason)
         sys.exit(1)
+
+
+def _in_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale would decide how text files are written."""
+    if not sys.flags.utf8_mode and locale.getencoding().upper() not in ("UTF-8", "UTF8"):
+        words = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, words)  # noqa: S606 - the same program with the same words
 
 
 def _run(words: list[str]) -> None:

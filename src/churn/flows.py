@@ -95,7 +95,7 @@ def _published_weeks(
         _publish_week(_dated(settings, as_of), as_of, worker)
         with journal.stage("deliver"):
             names = ["scores", "retention"]
-            unsent += sink.unsent(target, names, place=settings.place, as_of=as_of)
+            unsent += sink.spooled(target, names, place=settings.place, as_of=as_of)
     with journal.stage("deliver"):
         return unsent + delivery.unsent(settings.deliver, place=settings.place)
 

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 import traceback
+from contextlib import nullcontext
 from typing import Any
 
 MODULES = [
@@ -58,8 +59,8 @@ def _run(asked: dict[str, Any]) -> int:
     os.chdir(asked["folder"])
     for name, value in asked["limits"].items():
         resource.setrlimit(getattr(resource, name), (value, value))
-    if asked["only_publish"]:
-        _leave_stages_out(asked["go"])
+    if asked["gates"] is not None:
+        _leave_stages_out(asked["gates"], asked["go"])
     try:
         command(asked["words"])
     except SystemExit as end:
@@ -67,11 +68,15 @@ def _run(asked: dict[str, Any]) -> int:
     return 0
 
 
-def _leave_stages_out(go: str) -> None:
-    """Weekly with its stages done before; it waits for file `go`, so that somebody can watch it."""
+def _leave_stages_out(gates: dict[str, Any], go: str) -> None:
+    """Weekly with everything made before and `gates` passed, which waits for file `go` to be there, so
+    that somebody can watch what publishing does."""
     from churn import flows
+    from churn.io import apart
 
     flows._step = lambda *_: None
+    flows._publish_week = lambda settings, as_of, _: flows._publish(settings, as_of, gates=gates)
+    apart.started = lambda *_: nullcontext()  # no stage is left for it
     while not os.path.exists(go):
         time.sleep(0.002)
 

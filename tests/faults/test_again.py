@@ -1,5 +1,6 @@
 """The same week twice and six times at once, weeks in another order, rows that came late."""
 
+import json
 import shutil
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from weeks import FIRST, SECOND, THIRD, Prepared, Trial
 pytestmark = pytest.mark.xdist_group("faults")
 
 
+@pytest.mark.slow
 def test_the_same_week_twice_changes_nothing(ready: Prepared) -> None:
     trial = ready.undisturbed.copy(ready.scratch / "twice")
     trial.run().expected(0)
@@ -88,6 +90,13 @@ def test_late_rows_make_a_second_revision_only_where_they_are_asked_for(ready: P
     both = trial.everything()
     assert {name: both[name] for name in ready.bytes} == ready.bytes
     assert both[f"{SECOND}/r2"]["scores.parquet"] != both[f"{SECOND}/r1"]["scores.parquet"]
+    told = json.loads(both[f"{SECOND}/r2"]["manifest.json"])["changes"]
+    assert told["since"] == "r1"
+    assert "scores.parquet" in told["files"]
+    assert told["rows_used"] == 400
+    assert told["risks"] > 0
+    assert told["known_at"] == [None, "2025-10-30T00:00:00"]
+    assert "changes" not in json.loads(both[f"{SECOND}/r1"]["manifest.json"])
     for _ in range(2):
         trial.run().expected(0)
         assert trial.everything() == both, "the old way gives the old bytes, and no third revision"

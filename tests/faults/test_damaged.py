@@ -71,6 +71,7 @@ def tried(ready: Prepared, names: list[str], ways: list, *, seed: int) -> dict[s
     return ends
 
 
+@pytest.mark.slow
 def test_a_damaged_table_manifest_pointer_or_model_is_refused_or_rebuilt(ready: Prepared) -> None:
     names = targets(ready.before)
     chosen = [n for n in names if n.startswith(("daily/2025", "champion", "assignments/_"))]
@@ -111,6 +112,7 @@ def test_a_published_file_that_is_damaged_is_restored_by_publishing_again(ready:
     assert trial.everything() == ready.bytes
 
 
+@pytest.mark.slow
 def test_a_damaged_pointer_to_the_current_list_is_written_anew(ready: Prepared) -> None:
     trial = ready.undisturbed.copy(ready.scratch / "pointer")
     for content in (b"", b"2025-1", b"\xff\xfe", b"../../etc\n", b"2025-10-27/r9\n"):

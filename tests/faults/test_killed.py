@@ -36,8 +36,8 @@ def spread(n: int, seconds: float, *, seed: int) -> list[float]:
     return [seconds * (k + chance.random()) / n for k in range(n)]
 
 
-def test_a_run_killed_at_four_random_moments(ready: Prepared) -> None:
-    assert killed_and_run_again(ready, spread(4, ready.seconds, seed=20251027)) >= 2
+def test_a_run_killed_at_two_random_moments(ready: Prepared) -> None:
+    assert killed_and_run_again(ready, spread(2, ready.seconds, seed=20251027)) >= 1
 
 
 @pytest.mark.slow

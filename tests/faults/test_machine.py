@@ -1,5 +1,6 @@
 """The machine fails: no room, no rights, no memory, or one call of many that goes wrong."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -22,11 +23,11 @@ CALLS = {
     "fsync": "EIO",
     "write": "ENOSPC",
     "sendfile": "ENOSPC",
-    "unlinkat": "EIO",
+    "rmdir": "EIO",
 }
 """What publishing asks of the system, and the error that it gets instead."""
 
-NEVER_FAILS = ("unlinkat",)
+NEVER_FAILS = ("rmdir",)
 """What is left by a removal that fails goes with the next run: no reason to stop."""
 
 
@@ -56,10 +57,10 @@ def _wait_for_tracer(pid: int, tracer: "subprocess.Popen[str]") -> None:
     pytest.fail("strace did not come")
 
 
-def publishing(trial: Trial, *words: str) -> tuple[Ended, Path]:
+def publishing(ready: Prepared, trial: Trial, *words: str) -> tuple[Ended, Path]:
     """Weekly whose stages are done, watched by strace with `words`."""
     log = trial.folder / "calls"
-    running = trial.start(only_publish=True)
+    running = trial.start(gates=ready.gates)
     with watched(running, *words, log=log):
         ended = running.end()
     return ended, log
@@ -80,7 +81,7 @@ def counts(ready: Prepared, made: Trial) -> Counter[str]:
     if STRACE is None:
         pytest.skip("there is no strace")
     trial = made.copy(ready.scratch / "counted")
-    ended, log = publishing(trial, "-e", f"trace={','.join(CALLS)}")
+    ended, log = publishing(ready, trial, "-e", f"trace={','.join(CALLS)}")
     ended.expected(0)
     assert trial.everything() == ready.bytes
     names = re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)[( ]", log.read_text(), re.MULTILINE)
@@ -94,7 +95,7 @@ def at(name: str, n: int, what: str) -> list[str]:
 def killed_at(ready: Prepared, made: Trial, name: str, n: int) -> None:
     trial = made.copy(ready.scratch / "at")
     with Reader(trial.published) as reader:
-        ended, _ = publishing(trial, *at(name, n, "signal=SIGKILL"))
+        ended, _ = publishing(ready, trial, *at(name, n, "signal=SIGKILL"))
     assert ended.code == -9, (name, n)
     assert reader.wrong == [], (name, n)
     assert set(reader.seen) <= {f"{FIRST}/r1", f"{SECOND}/r1"}
@@ -106,7 +107,7 @@ def failed_at(ready: Prepared, made: Trial, name: str, n: int) -> bool:
     trial = made.copy(ready.scratch / "at")
     before = trial.current
     with Reader(trial.published) as reader:
-        ended, _ = publishing(trial, *at(name, n, f"error={CALLS[name]}"))
+        ended, _ = publishing(ready, trial, *at(name, n, f"error={CALLS[name]}"))
     assert reader.wrong == [], (name, n)
     ended.expected(0, 1)
     if ended.code:
@@ -117,7 +118,7 @@ def failed_at(ready: Prepared, made: Trial, name: str, n: int) -> bool:
 
 
 def run_again(ready: Prepared, trial: Trial, where: object) -> None:
-    running = trial.start(only_publish=True)
+    running = trial.start(gates=ready.gates)
     running.go()
     running.end().expected(0)
     assert trial.everything() == ready.bytes, where
@@ -150,3 +151,111 @@ def test_every_call_of_publishing_may_fail(
     assert counts[name]
     ended = [failed_at(ready, made, name, n) for n in range(1, counts[name] + 1)]
     assert any(ended) or name in NEVER_FAILS
+
+
+@contextmanager
+def small_disk(ready: Prepared, *, room: int) -> Iterator[Trial]:
+    """A trial on a file system of its own with `room` bytes left."""
+    folder = ready.scratch / "disk"
+    folder.mkdir(exist_ok=True)
+    source = ready.before.folder
+    used = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in source.rglob("*"))
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={used + room}", "tmpfs", str(folder)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr}")
+    try:
+        shutil.copytree(source, folder / "trial")
+        yield Trial(folder / "trial", ready.before.forks, ready.before.base)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def remounted(ready: Prepared, options: str) -> None:
+    words = ["mount", "-o", f"remount,{options}", str(ready.scratch / "disk")]
+    subprocess.run(words, check=True)
+
+
+def failed_cleanly(trial: Trial, ended: Ended) -> None:
+    """Exit 1 with words, and a reader has last week's list as it was."""
+    ended.expected(1)
+    assert "the machine failed" in ended.said or "  next:  " in ended.said
+    assert trial.current == f"{FIRST}/r1"
+    assert list(trial.everything()) == [f"{FIRST}/r1"]
+
+
+def as_if_nothing_had_been(ready: Prepared, trial: Trial, **changes: object) -> None:
+    trial.run(**changes).expected(0)
+    assert trial.everything() == ready.bytes
+    assert trial.strays() == []
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_at_any_stage(ready: Prepared) -> None:
+    n_failed = 0
+    for room in (20_000, 100_000, 300_000, 500_000, 700_000, 900_000):
+        with small_disk(ready, room=room) as trial, Reader(trial.published) as reader:
+            ended = trial.run()
+            if ended.code:
+                failed_cleanly(trial, ended)
+                n_failed += 1
+            remounted(ready, "size=200m")
+            as_if_nothing_had_been(ready, trial)
+            assert reader.wrong == [], room
+    assert n_failed >= 3
+
+
+@pytest.mark.slow
+def test_a_place_that_cannot_be_written(ready: Prepared) -> None:
+    with small_disk(ready, room=50_000_000) as trial:
+        path = trial.params()
+        remounted(ready, "ro")
+        failed_cleanly(trial, trial.run())
+        assert path.exists()
+        remounted(ready, "rw")
+        as_if_nothing_had_been(ready, trial)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [100, 2_000, 8_000, 30_000])
+def test_a_limit_on_the_size_of_files(ready: Prepared, size: int) -> None:
+    trial = ready.trial("limited")
+    ended = trial.start(limits={"RLIMIT_FSIZE": size}).end()
+    failed_cleanly(trial, ended)
+    as_if_nothing_had_been(ready, trial)
+
+
+CGROUPS = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("megabytes", [120, 200, 260])
+def test_a_memory_limit_kills_the_run_and_nothing_else(ready: Prepared, megabytes: int) -> None:
+    group = CGROUPS / f"churn-faults-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(megabytes << 20))
+    except OSError as error:
+        pytest.skip(f"no cgroup of memory can be made here: {error}")
+    trial = ready.trial("starved")
+    join = ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh")
+    try:
+        with Reader(trial.published) as reader:
+            ended = trial.process(before=join)
+        assert reader.wrong == []
+        assert ended.code in (-9, 0, 1), ended.said
+        if ended.code:
+            assert trial.current == f"{FIRST}/r1"
+    finally:
+        group.rmdir()
+    as_if_nothing_had_been(ready, trial)
+
+
+@pytest.mark.slow
+def test_a_limit_on_the_memory_of_the_engine_is_a_failure_of_the_machine(ready: Prepared) -> None:
+    trial = ready.trial("narrow")
+    ended = trial.run(engine__memory_limit="1KB")
+    ended.expected(0, 1)  # what it needs at least is given to it, see `duck.SMALLEST`
+    as_if_nothing_had_been(ready, trial)

@@ -92,13 +92,13 @@ class Forks:
         *words: str,
         env: dict[str, str] | None = None,
         limits: dict[str, int] | None = None,
-        only_publish: bool = False,
+        gates: dict[str, Any] | None = None,
         folder: Path | None = None,
     ) -> Running:
         self._count += 1
         said = self._scratch / f"said-{self._count}"
         start = {"words": words, "said": str(said), "env": env or {}, "limits": limits or {}}
-        start |= {"only_publish": only_publish, "folder": str(folder or self._scratch)}
+        start |= {"gates": gates, "folder": str(folder or self._scratch)}
         start |= {"go": f"{said}.go"}
         pid = self.ask({"start": start})["pid"]
         return Running(pid, said, self)
@@ -151,7 +151,7 @@ class Trial:
         return path
 
     def start(self, command: str = "weekly", **changes: Any) -> Running:
-        how = {key: changes.pop(key) for key in ("env", "limits", "only_publish") if key in changes}
+        how = {key: changes.pop(key) for key in ("env", "limits", "gates") if key in changes}
         return self.forks.start(command, f"params={self.params(**changes)}", **how)
 
     def run(self, command: str = "weekly", **changes: Any) -> Ended:
@@ -215,10 +215,20 @@ class Prepared:
         return self.before.copy(folder)
 
     @cached_property
-    def undisturbed(self) -> Trial:
+    def _timed(self) -> tuple[Trial, float]:
         trial = self.trial("undisturbed")
+        start = time.monotonic()
         trial.run().expected(0)
-        return trial
+        return trial, time.monotonic() - start
+
+    @property
+    def undisturbed(self) -> Trial:
+        return self._timed[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long an undisturbed run takes."""
+        return self._timed[1]
 
     @cached_property
     def bytes(self) -> dict[str, dict[str, bytes]]:
@@ -226,12 +236,9 @@ class Prepared:
         return self.undisturbed.everything()
 
     @cached_property
-    def seconds(self) -> float:
-        """How long an undisturbed run takes."""
-        trial = self.trial("timed")
-        start = time.monotonic()
-        trial.run().expected(0)
-        return time.monotonic() - start
+    def gates(self) -> dict[str, Any]:
+        """What the gates found in an undisturbed run, as it stands in the manifest."""
+        return dict(publish.verify(self.undisturbed.published / SECOND / "r1")["gates"])
 
 
 def prepared(scratch: Path, forks: Forks) -> Prepared:

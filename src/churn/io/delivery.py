@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from churn.errors import ChurnError, DeliveryError
-from churn.io import copies, mail, notices, outbox, people, publish, smtp, standing, tables, wording
+from churn.io import (
+    copies,
+    mail,
+    notices,
+    outbox,
+    people,
+    publish,
+    sink,
+    smtp,
+    standing,
+    tables,
+    wording,
+)
 from churn.io.outbox import Message
 from churn.settings.deliver import DeliverSettings
 
@@ -42,7 +54,7 @@ def unsent(deliver: DeliverSettings, *, place: Path) -> list[DeliveryError]:
     """`send`, with the failures returned instead of raised."""
     published = place / "published"
     revision = publish.current(published)
-    if not is_wanted(deliver) or revision is None:
+    if revision is None or not (is_wanted(deliver) or outbox.waiting(place)):
         return []
     mine = _messages(deliver, revision, published)
     outbox.drop(place, people.STALE)  # there is a list again: that there was none helps nobody
@@ -182,10 +194,15 @@ def _tell(
     ]
     path = published / "status.json"
     status = tables.read_json(path) | {
-        "exit_code": DeliveryError.exit_code if failed else 0,
+        "exit_code": DeliveryError.exit_code if failed or _tables_wait(old) else 0,
         "deliveries": [_state(place, message, reasons) for message in [*mine, *old]],
     }
     tables.write_json(path, status)
+
+
+def _tables_wait(messages: list[Message]) -> bool:
+    """Rows for a database are sent before mails; those that still wait have just failed."""
+    return any(message.kind == sink.KIND for message in messages)
 
 
 def _state(place: Path, message: Message, reasons: dict[str, ChurnError]) -> dict[str, Any]:

@@ -9,13 +9,13 @@ Each step is whole or not at all; after a kill the same call goes on with what i
 import json
 import logging
 import os
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
@@ -60,11 +60,9 @@ def is_published(place: Path, path: Path) -> bool:
 
 
 def leftovers(place: Path, account: Account) -> None:
-    """Delete what killed runs left under names that no reader knows; nobody works here now."""
-    for folder in sorted(place.rglob(".staging-*"), reverse=True):
-        if folder.is_dir() and not folder.is_symlink():
-            account.note(folder_of(place, folder), documents=1)
-            shutil.rmtree(folder, ignore_errors=True)
+    """Delete what killed runs left under names that no reader knows."""
+    for path in tables.sweep(place):
+        account.note(folder_of(place, path), documents=1)
 
 
 def in_tables(place: Path, person: Person, account: Account, *, judged: Collection[str]) -> None:
@@ -139,6 +137,17 @@ def _has_any(path: Path, name: str, values: Sequence[str]) -> bool:
         if wanted & {str(one) for one in found.to_pylist() if one is not None}:
             return True
     return False
+
+
+def unnamed(content: Any, person: Person) -> Any:
+    """JSON content in which no text names the person."""
+    if isinstance(content, dict):
+        return {unnamed(key, person): unnamed(value, person) for key, value in content.items()}
+    if isinstance(content, list):
+        return [unnamed(value, person) for value in content]
+    if isinstance(content, str) and person.pattern is not None:
+        return person.pattern.sub(SOMEBODY, content)
+    return content
 
 
 def in_databases(place: Path, person: Person, account: Account) -> None:

@@ -23,9 +23,13 @@ from churn.io.outbox import Message
 MANIFEST = "manifest.json"
 
 
-def in_revisions(place: Path, person: Person, account: Account, *, notices: Sequence[str]) -> None:
-    """Every published revision below `place`, each shelf from its oldest on. `notices` are the
-    variables whose services were told of a list: they are not told of it again."""
+def in_revisions(
+    place: Path, person: Person, account: Account, *, notices: Sequence[str]
+) -> list[str]:
+    """Every published revision below `place`, each shelf from its oldest on; those of the workspace's
+    own shelf that are others now. `notices` are the variables whose services were told of a list:
+    they are not told of it again."""
+    changed = []
     shelves = {path.parents[2] for path in search.files(place) if path.name == MANIFEST}
     for published in sorted(shelves):
         renamed: dict[str, str] = {}
@@ -36,6 +40,8 @@ def in_revisions(place: Path, person: Person, account: Account, *, notices: Sequ
             after = tables.sha256(published / name / MANIFEST)
             if after != before:
                 renamed[before] = after
+                changed += [name] if published == place / "published" else []
+    return changed
 
 
 def _rewrite(
@@ -57,7 +63,7 @@ def _rewrite(
         manifest["files"] = publish.described(folder)
         manifest["counts"] |= _counts(folder, manifest["counts"])
         manifest["forgotten"] = manifest.get("forgotten", 0) + bool(rows or documents)
-        tables.write_sealed(folder / MANIFEST, manifest)
+        tables.write_sealed(folder / MANIFEST, erasure.unnamed(manifest, person))
         _delivered_already(place, revision, folder, notices=notices)
         for path in [*folder.rglob("*"), folder]:
             tables.sync(path)

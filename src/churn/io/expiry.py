@@ -44,7 +44,7 @@ def _list_ids(revision: Path) -> set[str]:
 
 
 def _remove(published: Path, name: str) -> None:
-    expired = published / f".expired-{uuid.uuid4().hex}"
+    expired = published / f".expired.{uuid.uuid4().hex}"  # `tables.sweep` knows such names
     os.replace(published / name, expired)
     shutil.rmtree(expired)
     week = (published / name).parent

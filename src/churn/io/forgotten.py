@@ -98,7 +98,7 @@ def remember(place: Path, kind: str, who: str, *, is_erased: bool) -> Forgotten:
         {"kind": name, "hash": one, "is_erased": (name, one) not in unfinished}
         for name, one in sorted(found.hashes)
     ]
-    tables.write_json(place / FILE, {"check": _check(key), "entries": entries})
+    tables.write_sealed(place / FILE, {"check": _check(key), "entries": entries})
     return found
 
 

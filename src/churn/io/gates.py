@@ -43,10 +43,11 @@ N_MATURED = 4
 """How many matured weeks, one label window apart, say whether the risks came true."""
 
 GATES = (
-    "freshness", "volume", "customers", "last_day", "event_types", "values", "columns", "refused_rows",
+    "freshness", "volume", "customers", "last_day", "event_types", "values", "hours", "columns",
+    "refused_rows",
     *(f"{name}_rows" for name in SIDES), *(f"{name}_freshness" for name in SOURCES_OF_DATES),
     "customers_without_events",
-    "scores", "features", "calibration", "expected_performance", "list_size",
+    "scores", "mean_risk", "features", "calibration", "expected_performance", "list_size",
 )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def of_sources(settings: Settings, as_of: date) -> Week:
     first_day = date.fromisoformat(usage["first_day"])
     weeks = max(0, min(bands.weeks, (as_of - first_day).days // 7 - 1))
     places = panel.places(usage["event_types"])
-    counted = ["n", "n_value", "value_sum", "n_person", *places.values()]
+    counted = ["n", "n_value", "value_sum", "n_person", "n_night", *places.values()]
     with opened(resources(settings.engine), workspace.usage()) as engine:
         days = engine.table(quality.days_as_known(as_of, weeks=weeks))["day"].to_pylist()
         rows = _weeks(engine, as_of, weeks, counted, n_days=7)
@@ -82,6 +83,7 @@ def of_sources(settings: Settings, as_of: date) -> Week:
         quality.last_day(last, bands),
         quality.event_types(rows, places, bands),
         quality.values(rows, bands),
+        quality.hours(rows),
         quality.columns(rows),
         *_deliveries(settings, as_of, usage),
         *_side_tables(settings, workspace, as_of),
@@ -191,11 +193,13 @@ def of_scores(settings: Settings, week: Week) -> Week:
     listed = tables.read(
         workspace.folder("retention"), made_by="retain", part=part, columns=["risk"]
     )
+    earlier_risk = _week_before(workspace, part)
     moved = drift.shifts(now, [((as_of - one.as_of).days, one.shapes) for one in past])
     expected, happened = _matured(settings, workspace, as_of)
     sizes = [int(week.figures["n_listed"]) for week in past if "n_listed" in week.figures]
     verdicts = [
-        drift.scores(risk, _week_before(workspace, part), bands),
+        drift.scores(risk, earlier_risk, bands),
+        drift.mean_risk(risk, earlier_risk, bands),
         drift.features(moved, _importance(workspace), n_weeks=len(past), bands=bands),
         drift.calibration(expected, happened, bands),
         drift.performance(

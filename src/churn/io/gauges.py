@@ -23,7 +23,7 @@ log = logging.getLogger("churn")
 FILE = "metrics.prom"
 
 MODE = 0o644
-"""Another user's collector has to read it, wherever `weekly.metrics` puts it."""
+"""Where `weekly.metrics` puts it, another user's collector has to read it."""
 
 Samples = Mapping[tuple[tuple[str, str], ...], float | None]
 
@@ -75,20 +75,22 @@ def delivered(settings: Settings) -> None:
     path = path_of(settings)
     if path.exists():
         waiting = f"{WAITING} {len(outbox.waiting(settings.place))}"
-        _write(path, re.sub(rf"^{WAITING} .*$", waiting, path.read_text(), flags=re.MULTILINE))
+        _write(settings, re.sub(rf"^{WAITING} .*$", waiting, path.read_text(), flags=re.MULTILINE))
 
 
 def _if_possible(settings: Settings, code: int) -> None:
     """No figure for a monitor is worth a list, or hides why there is none."""
     try:
-        _write(path_of(settings), text(_found(settings, code)))
+        _write(settings, text(_found(settings, code)))
     except (OSError, ValueError, KeyError, TypeError, ChurnError) as error:
         log.warning("no metrics were written: %s", error)
 
 
-def _write(path: Path, content: str) -> None:
+def _write(settings: Settings, content: str) -> None:
+    path = path_of(settings)
     tables.write_bytes(path, content.encode())
-    os.chmod(path, MODE)
+    if settings.weekly.metrics:
+        os.chmod(path, MODE)
 
 
 def text(found: Mapping[str, Samples]) -> str:

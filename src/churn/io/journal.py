@@ -8,7 +8,6 @@ import json
 import logging
 import secrets
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -55,7 +54,8 @@ def stage(name: str) -> Iterator[None]:
 
 class JsonLines(logging.Formatter):
     """One JSON object a line: time, level, run, command, stage, as_of, message; of an error its four
-    parts and the exit code. Only ASCII: what would move a cursor or turn a text round is escaped."""
+    parts and the exit code. What would move a cursor, end a line or turn a text round is escaped;
+    letters stand as they are, so that an id is found by searching for it."""
 
     def format(self, record: logging.LogRecord) -> str:
         said: dict[str, Any] = {
@@ -73,7 +73,11 @@ class JsonLines(logging.Formatter):
             said |= {name: getattr(error, name) for name in ("got", "expected", "next_step")}
         if record.exc_info:
             said["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(said)
+        return "".join(map(_escaped, json.dumps(said, ensure_ascii=False)))
+
+
+def _escaped(sign: str) -> str:
+    return sign if sign.isprintable() else json.dumps(sign)[1:-1]
 
 
 @contextmanager
@@ -121,8 +125,3 @@ def _last(level: int, said: object) -> logging.LogRecord:
     if isinstance(said, BaseException) and not isinstance(said, ChurnError | OSError | MemoryError):
         made.exc_info = (type(said), said, said.__traceback__)
     return made
-
-
-def unforeseen(error: BaseException) -> str:
-    """A bug as one text, for a log that takes one line at a time."""
-    return "".join(traceback.format_exception(error))

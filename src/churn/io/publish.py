@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from churn.errors import InputError
-from churn.io import bundle, earlier, people, tables
+from churn.io import bundle, earlier, people, revised, tables
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.retention.policy import Policy
 from churn.settings import Settings
@@ -25,7 +25,12 @@ from churn.settings import Settings
 log = logging.getLogger("churn")
 
 MANIFEST = earlier.MANIFEST
-TABLES = {"retention_list": "retention", "scores": "scores", "reasons": "reasons"}
+TABLES = {
+    "retention_list": ("retention", "retain"),
+    "scores": ("scores", "score"),
+    "reasons": ("reasons", "explain"),
+}
+"""The tables in a revision: its file, the folder, and which command makes it."""
 
 
 def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Path:
@@ -42,6 +47,9 @@ def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Pat
         folder.mkdir()
         _gather(workspace, folder, as_of)
         manifest = _manifest(settings, workspace, folder, as_of) | {"gates": dict(gates)}
+        present = [*earlier.numbered(published / as_of.isoformat()).values()]
+        if present:
+            manifest["changes"] = revised.changes(present[-1], folder, manifest=manifest)
         tables.write_sealed(folder / MANIFEST, manifest)
         if settings.weekly.dry_run:
             _tell_difference(published, folder)
@@ -49,6 +57,8 @@ def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Pat
         place, is_new = _settled(published / as_of.isoformat(), folder)
     _point(published)
     log.info("published %s" if is_new else "published before, and nothing changes: %s", place)
+    if is_new and present:
+        log.info("%s", revised.in_words(manifest["changes"]))
     return place
 
 
@@ -79,8 +89,8 @@ def _gather(workspace: Workspace, folder: Path, as_of: date) -> None:
     from churn.io import model_card  # it knows the learning room; `churn status` should not wait
 
     part = as_of.isoformat()
-    for name, table in TABLES.items():
-        path = tables.parts(workspace.folder(table), made_by=table)[part]
+    for name, (table, command) in TABLES.items():
+        path = tables.parts(workspace.folder(table), made_by=command, only=[part])[part]
         shutil.copyfile(path, folder / f"{name}.parquet")
     week = workspace.folder("retention") / part
     for name in people.files(week):

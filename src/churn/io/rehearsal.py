@@ -7,10 +7,11 @@ and renames its manifest, see `tables`).
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from churn.io import tables
 
 MADE = ("scores", "scored", "rescored", "not_scored", "reasons", "retention")
 """What the stages that make a list write."""
@@ -18,17 +19,12 @@ MADE = ("scores", "scored", "rescored", "not_scored", "reasons", "retention")
 
 @contextmanager
 def place(workspace: Path) -> Iterator[Path]:
-    """The place to work in instead of `workspace`; what an earlier one left when it was killed goes."""
-    for left in workspace.glob(".rehearsal-*"):
-        shutil.rmtree(left)
-    own = workspace / f".rehearsal-{uuid.uuid4().hex}"
-    own.mkdir()
-    try:
-        for path in workspace.iterdir():
+    """The place to work in instead of `workspace`."""
+    there = [path for path in workspace.iterdir() if not path.name.startswith(".")]
+    with tables.staging(workspace) as own:
+        for path in there:
             if path.name in MADE:
                 shutil.copytree(path, own / path.name, copy_function=os.link)
-            elif not path.name.startswith("."):
+            else:
                 (own / path.name).symlink_to(path)
         yield own
-    finally:
-        shutil.rmtree(own, ignore_errors=True)

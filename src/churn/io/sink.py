@@ -15,10 +15,13 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from churn.errors import ChurnError, DeliveryError
-from churn.io import tables
+from churn.io import outbox, tables
+from churn.io.outbox import Message
 from churn.settings import SinkSettings
 
 log = logging.getLogger("churn")
+
+KIND = "table"
 
 MADE_BY = {"panel": "features", "scores": "score", "retention": "retain"}
 DATED = {"panel": "snapshot", "scores": "as_of", "retention": "as_of"}
@@ -69,6 +72,37 @@ def unsent(
         except ChurnError as error:
             failures.append(_undelivered(name, target, error))
     return failures
+
+
+def spooled(
+    sink: SinkSettings, names: Sequence[str], *, place: Path, as_of: date | None = None
+) -> list[DeliveryError]:
+    """`unsent` for `names` at `as_of` and for everything that waits from before; what fails waits in
+    the outbox, for `churn deliver` or the next run."""
+    due = {one.fingerprint: one for one in outbox.waiting(place) if one.kind == KIND}
+    for name in names if as_of else []:
+        if sink.name != "none" and getattr(sink, name):
+            message = _message(name, place=place, as_of=str(as_of))
+            due[message.fingerprint] = message
+    failures = []
+    for message in sorted(due.values(), key=lambda one: (one.revision, one.name)):
+        if sink.name == "none" or not getattr(sink, message.name):
+            continue
+        day = date.fromisoformat(message.revision)
+        failed = unsent(sink, [message.name], place=place, as_of=day)
+        if failed:
+            outbox.add(place, message)
+        elif outbox.waits(place, message):
+            outbox.delivered(place, message)
+        failures += failed
+    return failures
+
+
+def _message(name: str, *, place: Path, as_of: str) -> Message:
+    """That part `as_of` of table `name` has to be written, known by the hashes of its files."""
+    files = tables.parts(place / name, made_by=MADE_BY[name])
+    chosen = [path.name for part, path in files.items() if tables.part_of(part) == as_of]
+    return Message(KIND, as_of, name, " ".join(chosen))
 
 
 def forget(sink: SinkSettings, customer: str) -> int:

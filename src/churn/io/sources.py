@@ -6,6 +6,7 @@ is rescanned that has not changed, except that event ids are compared over all d
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from churn.settings import SourceSettings
 from churn.timeline import Arrival
 from churn.usage import events
 from churn.usage.events import Reading, Rules
+
+log = logging.getLogger("churn")
 
 MAX_REJECTS = 100_000
 """How many refused rows of one delivery are kept for a person to look at; all are counted."""
@@ -142,6 +145,12 @@ def take_in(
     pattern = listing.patterns(source, workspace=workspace)["events"]
     found = listing.listed(pattern, key="source.events", cache=cache)
     gone = forgotten.read(workspace)
+    if gone.unfinished:
+        log.warning(
+            "%d of the erasures that were begun here have not ended: run `churn forget` with the same "
+            "words again",
+            len(gone.unfinished),
+        )
     index = Index(cache, pattern=pattern, source=source, forgotten=gone.digest)
     listing.refuse_vanished(index.paths, found, index=index.path)
     known = sides.known_customers(source, workspace=workspace, cache=cache)

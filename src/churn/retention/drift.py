@@ -95,6 +95,20 @@ def scores(now: pd.Series, before: pd.Series | None, bands: Bands) -> Verdict:
     )  # fmt: skip
 
 
+def mean_risk(now: pd.Series, before: pd.Series | None, bands: Bands) -> Verdict:
+    """Whether the mean risk is near that which the same model gave a week before: a part of the
+    customers that falls silent at once is rather a part of the log that is missing."""
+    gate, measured = "mean_risk", "mean risk / that of the week before"
+    if before is None or before.empty or before.mean() <= 0:
+        return unknown(gate, f"{measured}: nothing scored then")
+    noise = 4 * float(before.std(ddof=0)) / float(before.mean()) / math.sqrt(len(before))
+    return judged(
+        gate, measured, float(now.mean() / before.mean()),
+        low=1 / (bands.jump + noise), high=bands.jump + noise,
+        next_step="look who became silent this week: a part of the log may be missing",
+    )  # fmt: skip
+
+
 def shifts(now: pd.DataFrame, before: Sequence[tuple[int, Mapping[str, Shape]]]) -> pd.DataFrame:
     """Each feature of `now` with the least index against any of the weeks `before` (`index`) and what
     of it is chance (`chance`); features that no earlier week has are left out.

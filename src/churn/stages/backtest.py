@@ -7,10 +7,9 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from churn.errors import HeldBackError
-from churn.io import bundle, guests, origins, recipes, report, runs, store, tables, tracking
+from churn.io import bundle, guests, origins, recipes, report, runs, shared, store, tables, tracking
 from churn.io.engine import opened, resources
 from churn.io.store import Store
 from churn.io.workspace import Workspace
@@ -100,6 +99,6 @@ def _track(settings: Settings, where: Store, summary: Mapping[str, Any], text: s
         files={
             "backtest.md": text.encode(),
             "backtest.json": bundle.canonical(summary).encode(),
-            "config.yaml": yaml.safe_dump(asdict(settings), sort_keys=False).encode(),
+            "config.yaml": shared.configuration(settings),
         },
     )

@@ -1,18 +1,19 @@
-"""`churn deliver`: the mails and notices of the current list, and what could not be delivered before."""
+"""`churn deliver`: mails, notices and the copy of the current list, and all that could not be sent before."""
 
-from churn.errors import ConfigurationError, HeldBackError
-from churn.io import delivery, gauges, publish
+from churn.errors import ConfigurationError, DeliveryError, HeldBackError
+from churn.io import delivery, gauges, publish, sink
 from churn.io.lock import held
 from churn.settings import Settings
 
 
 def run(settings: Settings) -> None:
     """Send what has not arrived yet; what fails waits, and exits 6."""
-    if not delivery.is_wanted(settings.deliver):
+    sink.require(settings.sink)
+    if not (delivery.is_wanted(settings.deliver) or settings.sink.name != "none"):
         raise ConfigurationError(
             "there is no way to deliver anything",
-            got="neither deliver.host, deliver.notify nor deliver.copy_to",
-            expected="a mail server, a service to notify, or a place for a copy",
+            got="neither deliver.host, deliver.notify, deliver.copy_to nor sink=sql",
+            expected="a mail server, a service to notify, a place for a copy, or a database",
             next_step="set deliver.host and deliver.head; the mails stand beside the list as .eml",
         )
     delivery.require(settings.deliver)
@@ -25,6 +26,9 @@ def run(settings: Settings) -> None:
         )
     with held(settings.place, doing="deliver"):
         try:
-            delivery.send(settings.deliver, place=settings.place)
+            unsent: list[DeliveryError] = sink.spooled(settings.sink, [], place=settings.place)
+            unsent += delivery.unsent(settings.deliver, place=settings.place)
         finally:
             gauges.delivered(settings)
+    if unsent:
+        raise unsent[0]

@@ -9,11 +9,13 @@ import pyarrow.parquet as pq
 
 from churn.errors import ConfigurationError, MachineError
 from churn.io import (
+    copies,
     erasure,
     erasure_intake,
     erasure_lists,
     forgotten,
     landing,
+    outbox,
     sink,
     tables,
 )
@@ -101,7 +103,9 @@ def _erased(settings: Settings, person: Person, told: Deliveries, *, digest: str
     erasure.leftovers(place, account)
     for path in search.files(place):
         account.looked[erasure.folder_of(place, path)] += 1
-    erasure_lists.in_revisions(place, person, account, notices=settings.deliver.notify)
+    changed = erasure_lists.in_revisions(place, person, account, notices=settings.deliver.notify)
+    for name in changed if settings.deliver.copy_to else []:
+        outbox.add(place, copies.message(settings.deliver, place=place, revision=name))
     erasure_lists.in_outbox(place, person, account)
     erasure_lists.in_lists(place, person, account)
     erasure_intake.erase(place, person, told, account, digest=digest)
@@ -153,6 +157,8 @@ def _unreached(settings: Settings, person: Person) -> list[str]:
     for name in ("always", "do_not_contact", "capacities"):
         if person.kind == "customer" and person.who in getattr(policy, name):
             words.append(f"your own configuration: retain.{name} names them")
+    if settings.deliver.copy_to:
+        words.append("copies at deliver.copy_to, until `churn deliver` has made them anew")
     return [*words, "backups, and copies of the workspace elsewhere"]
 
 

@@ -24,6 +24,7 @@ from churn.io import (
     recipes,
     runs,
     scorecard,
+    shared,
     store,
     tables,
     tracking,
@@ -298,7 +299,7 @@ def _tracked(
             "gate": gate.in_words(verdicts),
         },
         description=files["model_card.md"].decode(),
-        files={**files, "config.yaml": _configuration(settings)},
+        files={**files, "config.yaml": shared.configuration(settings)},
     )
 
 

@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import yaml
-
-from churn.io import bundle, model_card, searches, store, tables, tracking, tuning
+from churn.io import bundle, model_card, searches, shared, store, tables, tracking, tuning
 from churn.io.store import Store
 from churn.io.study import Study
 from churn.io.tuning import Search
@@ -80,7 +78,9 @@ def _track(settings: Settings, where: Store, trial: search.Trial) -> bool:
         parameters=trial.choice,
         steps={settings.tune.figure: trial.so_far},
         tags={"trial": str(trial.number), "given_up_early": str(trial.is_pruned).lower()},
-        files={"config.yaml": _yaml(tuning.configured(settings, trial.choice, off=off))},
+        files={
+            "config.yaml": shared.configuration(tuning.configured(settings, trial.choice, off=off))
+        },
     )
 
 
@@ -131,7 +131,11 @@ def _tell(told: Search, where: Store) -> None:
         parameters={"seed": settings.seed, "tune": asdict(settings.tune)},
         figures=_figures(told),
         description=text,
-        files={**files, preset.name: tuning.preset(told), "config.yaml": _yaml(settings)},
+        files={
+            **files,
+            preset.name: tuning.preset(told),
+            "config.yaml": shared.configuration(settings),
+        },
     )
     for line in text.splitlines():
         if line:
@@ -154,7 +158,3 @@ def _figures(told: Search) -> dict[str, float]:
 
 def _run_name(settings: Settings) -> str:
     return tracking.run_name("tune", settings.name, settings.config.overrides)
-
-
-def _yaml(settings: Settings) -> bytes:
-    return yaml.safe_dump(asdict(settings), sort_keys=False).encode()

@@ -32,6 +32,9 @@ NEARLY_NOTHING = 0.1
 """An event type, or a column, of which so small a share of the usual is left has broken off."""
 
 
+ENOUGH_HOURS = 0.05
+"""By which the share of rows at night may change."""
+
 LEAST_OF_A_DAY = 0.25
 """A single day may be a holiday."""
 
@@ -44,7 +47,8 @@ class Bands:
     (wider where those themselves differ more), their mean value within `value` times either way; at
     most a share `refused` of new rows is refused; a side table keeps at least a share `kept` of its
     rows from one list to the next; at most a share `without_events` of the customers has no event. A
-    population stability index of `psi` is a shift, and at most a share `shifted` of what the model
+    population stability index of `psi` is a shift; the mean risk changes by at most `jump` times from one
+    week to the next; at most a share `shifted` of what the model
     says comes from features that shifted; predicted over actual lies within `calibration` either way,
     and the expected ROC AUC falls by at most `fall`.
     """
@@ -57,6 +61,7 @@ class Bands:
     kept: float = 0.9
     without_events: float = 0.9
     psi: float = 0.25
+    jump: float = 1.3
     shifted: float = 0.2
     calibration: float = 1.5
     fall: float = 0.05
@@ -81,6 +86,7 @@ RANGES = {
     "kept": (0, 1),
     "without_events": (0, 1),
     "psi": (0, 100),
+    "jump": (1, 100),
     "shifted": (0, 1),
     "calibration": (1, 100),
     "fall": (0, 1),
@@ -273,6 +279,23 @@ def values(weeks: pd.DataFrame, bands: Bands) -> Verdict:
     )  # fmt: skip
 
 
+def hours(weeks: pd.DataFrame) -> Verdict:
+    """Whether rows lie at the hours they lay at: the share between midnight and six, this week against
+    the weeks before. A clock or a zone that was changed moves it by more than people do."""
+    gate, measured = "hours", "share of the rows before six in the morning"
+    shares = [
+        night / n for night, n in zip(_of(weeks, "n_night"), _of(weeks, "n"), strict=True) if n
+    ]
+    if len(shares) <= MIN_WEEKS or min(_of(weeks, "n")) < ENOUGH_ROWS:
+        return unknown(gate, f"{measured}: too few rows in some week")
+    now, *before = shares
+    room = max(ENOUGH_HOURS, 2 * (max(before) - min(before)))
+    return judged(
+        gate, measured, now, low=max(0.0, min(before) - room), high=max(before) + room,
+        next_step="look at the clock of the source and at source.timezone",
+    )  # fmt: skip
+
+
 def columns(weeks: pd.DataFrame) -> Verdict:
     """Whether the rows still say what they said: who did it, and which value."""
     return _broken_off(
@@ -351,13 +374,13 @@ def side_table(name: str, n_now: int, n_before: int | None, bands: Bands) -> Ver
 
 def newest(name: str, days: Sequence[date], *, as_of: date, weeks: int) -> Verdict | None:
     """Whether a side table still gets new rows: days since the newest of `days` (ascending, before
-    `as_of`), against the longest wait in the `weeks` before; None for a table without dates."""
+    `as_of`), against the longest wait in the `weeks` before it; None for a table without dates."""
     if not days:
         return None
     gate = f"{name}_freshness"
-    recent = [day for day in days if day >= as_of - timedelta(days=7 * (weeks + 1))]
+    recent = [day for day in days if day >= days[-1] - timedelta(days=7 * weeks)]
     if len(recent) <= MIN_WEEKS:
-        return unknown(gate, f"fewer than {MIN_WEEKS + 1} new rows of {name} in {weeks + 1} weeks")
+        return unknown(gate, f"fewer than {MIN_WEEKS + 1} new rows of {name} in {weeks} weeks")
     waits = [(after - before).days for before, after in itertools.pairwise(recent)]
     return judged(
         gate, f"days since the newest row of {name}", (as_of - recent[-1]).days,

@@ -22,6 +22,7 @@ from churn.errors import ConfigurationError, InputError, MachineError
 from churn.io.engine import ROWS_PER_GROUP, Batches, Engine, Relation, Resources
 from churn.io.engine.application import application, require_installed
 from churn.io.engine.dialect import Portable
+from churn.io.engine.guard import require_inside
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -61,6 +62,7 @@ class Spark(Engine):
         self._session = session
         self._resources = resources
         self._kept: dict[str, DataFrame] = {}
+        self._bound: set[str] = set()
 
     def close(self) -> None:
         for frame in self._kept.values():
@@ -75,10 +77,12 @@ class Spark(Engine):
             else:
                 frame = self._read(relation, row_numbers=row_numbers)
             frame.createOrReplaceTempView(name)
+        self._bound.add(name)
 
     def view(self, name: str, query: exp.Expr) -> None:
         with failures():
             self._rows(query).createOrReplaceTempView(name)
+        self._bound.add(name)
 
     def materialise(self, name: str, query: exp.Expr) -> None:
         with failures():
@@ -87,6 +91,7 @@ class Spark(Engine):
             if name in self._kept:
                 self._kept[name].unpersist()
             self._kept[name] = frame
+        self._bound.add(name)
 
     def table(self, query: exp.Expr) -> pa.Table:
         with self._watched(), failures():
@@ -156,6 +161,8 @@ class Spark(Engine):
             watcher.join()
 
     def _rows(self, query: exp.Expr) -> "DataFrame":
+        if isinstance(query, exp.Expr):  # as in `duck`
+            require_inside(query, self._bound)
         return self._session.sql(query.sql(dialect=Portable))
 
     def _read(self, relation: Path | Sequence[Path], *, row_numbers: bool) -> "DataFrame":
