@@ -189,3 +189,17 @@ def test_a_trial_is_judged_as_a_backtest_judges() -> None:
 def test_only_a_search_pays_for_optuna() -> None:
     words = "import churn.stages.train, churn.stages.tune, sys; assert 'optuna' not in sys.modules"
     subprocess.run([sys.executable, "-c", words], check=True)
+
+
+def test_a_default_that_nothing_beat_is_judged_by_itself() -> None:
+    """Where the first trial, the default, is the winner, there is nobody to compare it with."""
+    rows = backtest.mature(panels.panel(n_snapshots=8))
+    origins = trial._origins(
+        rows, trial.Definition(**panels.churn()), panels.FEATURES, n_origins=3, n_test=1
+    )
+    alone = {search.DEFAULT: (Recipe(**panels.RECIPE, model="logistic", n_folds=0), [])}
+    found = search.final(origins[-1], alone, list_share=0.05, draws=50, seed=1)
+    assert found is not None
+    assert found["differences"] is None
+    assert set(found["figures"]) == set(alone)
+    assert not search.is_better(found, "average_precision")

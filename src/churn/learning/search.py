@@ -220,7 +220,8 @@ def final(
     """The winner (`model`) and `default` on an origin that the search never saw, as JSON types.
 
     `contestants` are recipes with the families that are off. `differences` are winner minus
-    default, paired, by draws of customers. None where nobody could be judged.
+    default, paired, by draws of customers; None where the default has won the search. None where
+    nobody could be judged.
     """
 
     def fitted(origin: Origin) -> dict[str, baselines.Baseline]:
@@ -233,6 +234,7 @@ def final(
     if found is None:
         return None
     by_name = backtest.drawn(found, n=draws, seed=seed)
+    minus = backtest.differences(by_name, of=MODEL).get(DEFAULT) if MODEL in by_name else None
     return {
         "at": str(held.at),
         "n_train": len(held.train),
@@ -241,7 +243,7 @@ def final(
             name: {key: intervals.interval(values) for key, values in each.items()}
             for name, each in by_name.items()
         },
-        "differences": backtest.differences(by_name, of=MODEL).get(DEFAULT),
+        "differences": minus,
     }
 
 
