@@ -10,7 +10,7 @@ from commandline import exit_code
 import churn
 from churn import contracts
 from churn.errors import ConfigurationError, InputError
-from churn.io import records, tables
+from churn.io import publish, records, tables
 from churn.proof import outcomes, record
 from churn.settings import OutcomesSettings, Settings
 from churn.stages import outcomes as stage
@@ -204,7 +204,7 @@ def test_a_revision_that_was_published_counts_as_a_list(place):
             **({"as_of": date(2025, 12, 29), "list_id": "old"} if "as_of" in rows else {})
         )
         moved.to_parquet(revision / f"{name}.parquet", index=False)
-    tables.write_json(revision / "manifest.json", {})
+    tables.write_json(revision / "manifest.json", {"files": publish.described(revision)})
     found = records.lists(place, {date(2025, 12, 29)})
     assert found["list_id"].tolist() == ["old", "old"]
     assert found["family"].tolist() == ["usage", None]

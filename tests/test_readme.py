@@ -75,7 +75,7 @@ def test_the_two_commands_after_it_reach_and_publish_a_list(folder):
     published = {path.name for path in (folder / "mine" / "published" / current).iterdir()}
     assert published == {
         "retention_list.parquet", "retention_list.csv", "retention_list.xlsx", "retention_list.html",
-        "scores.parquet", "reasons.parquet", "digest.eml", "card.md", "manifest.json",
+        "scores.parquet", "reasons.parquet", "digest.eml", "card.md", "listing.json", "manifest.json",
     }  # fmt: skip
     typed(weekly, folder)
     assert (folder / "mine" / "published" / "CURRENT").read_text().strip() == current

@@ -75,10 +75,18 @@ def connected(variable: str, *, is_read_only: bool) -> Iterator[sa.Connection]:
         engine.dispose()
 
 
+CONNECT_SECONDS = 30
+"""How long a PostgreSQL server may be silent before it counts as down; its URL may say another."""
+
+
 def _engine(place: sa.URL, variable: str) -> sa.Engine:
     """No pool (one connection per run), and no rows of customers in SQLAlchemy's messages."""
+    waits = place.get_backend_name() == "postgresql" and "connect_timeout" not in place.query
+    patience = {"connect_timeout": CONNECT_SECONDS} if waits else {}
     try:
-        return sa.create_engine(place, poolclass=sa.NullPool, hide_parameters=True)
+        return sa.create_engine(
+            place, poolclass=sa.NullPool, hide_parameters=True, connect_args=patience
+        )
     except exc.NoSuchModuleError:
         raise ConfigurationError(
             f"the environment variable {variable} names a database that SQLAlchemy does not know",
