@@ -170,10 +170,10 @@ def test_side_tables() -> None:
     measured = "days since the newest row of contacts"
     late = quality.newest("contacts", ages(15, 16, 17, 18), as_of=AS_OF, weeks=8)
     assert late == Verdict("contacts_freshness", measured, 15, None, 14, HELD, wait)
-    edge = quality.newest("contacts", ages(1, 21, 42, 63), as_of=AS_OF, weeks=8)
+    edge = quality.newest("contacts", ages(1, 21, 42, 57), as_of=AS_OF, weeks=8)
     assert edge == Verdict("contacts_freshness", measured, 1, None, 42, PASSED)
-    few = quality.newest("contacts", ages(1, 21, 42, 64), as_of=AS_OF, weeks=8)
-    words = "fewer than 4 new rows of contacts in 9 weeks"
+    few = quality.newest("contacts", ages(1, 21, 42, 58), as_of=AS_OF, weeks=8)
+    words = "fewer than 4 new rows of contacts in 8 weeks"
     assert few == Verdict("contacts_freshness", words, None, None, None, UNKNOWN)
     assert quality.newest("contacts", [], as_of=AS_OF, weeks=8) is None
 
