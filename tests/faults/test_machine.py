@@ -157,7 +157,7 @@ def test_every_call_of_publishing_may_fail(
 def small_disk(ready: Prepared, *, room: int) -> Iterator[Trial]:
     """A trial on a file system of its own with `room` bytes left."""
     folder = ready.scratch / "disk"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     source = ready.before.folder
     used = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in source.rglob("*"))
     mounted = subprocess.run(
@@ -195,7 +195,7 @@ def as_if_nothing_had_been(ready: Prepared, trial: Trial, **changes: object) -> 
 @pytest.mark.slow
 def test_a_disk_that_is_full_at_any_stage(ready: Prepared) -> None:
     n_failed = 0
-    for room in (20_000, 100_000, 300_000, 500_000, 700_000, 900_000):
+    for room in (20_000, 300_000, 600_000, 900_000):
         with small_disk(ready, room=room) as trial, Reader(trial.published) as reader:
             ended = trial.run()
             if ended.code:
@@ -204,7 +204,7 @@ def test_a_disk_that_is_full_at_any_stage(ready: Prepared) -> None:
             remounted(ready, "size=200m")
             as_if_nothing_had_been(ready, trial)
             assert reader.wrong == [], room
-    assert n_failed >= 3
+    assert n_failed >= 2
 
 
 @pytest.mark.slow
@@ -219,7 +219,7 @@ def test_a_place_that_cannot_be_written(ready: Prepared) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [100, 2_000, 8_000, 30_000])
+@pytest.mark.parametrize("size", [4_000, 8_000, 30_000])
 def test_a_limit_on_the_size_of_files(ready: Prepared, size: int) -> None:
     trial = ready.trial("limited")
     ended = trial.start(limits={"RLIMIT_FSIZE": size}).end()
