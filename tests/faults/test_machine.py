@@ -179,11 +179,13 @@ def remounted(ready: Prepared, options: str) -> None:
 
 
 def failed_cleanly(trial: Trial, ended: Ended) -> None:
-    """Exit 1 with words, and a reader has last week's list as it was."""
+    """Exit 1 with words, and a reader has last week's list as it was; the new one, whole, only where
+    room ran out afterwards, when the status beside it was written."""
     ended.expected(1)
     assert "the machine failed" in ended.said or "  next:  " in ended.said
-    assert trial.current == f"{FIRST}/r1"
-    assert list(trial.everything()) == [f"{FIRST}/r1"]
+    there = list(trial.everything())
+    assert there[0] == f"{FIRST}/r1"
+    assert trial.current == there[-1]
 
 
 def as_if_nothing_had_been(ready: Prepared, trial: Trial, **changes: object) -> None:

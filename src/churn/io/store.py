@@ -97,6 +97,8 @@ def client(where: Store) -> Any:
 
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # what it says of a store that fails it also raises, and then it is told in one line of ours
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     scheme = where.uri.split(":")[0].split("+")[0]
     if scheme == "sqlite":
         _upgrade(where)
