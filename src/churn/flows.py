@@ -93,10 +93,10 @@ def _published_weeks(
     _step("rollup", settings)
     for as_of in _weeks_or_last(settings):
         _publish_week(_dated(settings, as_of), as_of, worker)
-        with journal.stage("deliver"):
+        with journal.stage("deliver"), _though_published():
             names = ["scores", "retention"]
             unsent += sink.spooled(target, names, place=settings.place, as_of=as_of)
-    with journal.stage("deliver"):
+    with journal.stage("deliver"), _though_published():
         return unsent + delivery.unsent(settings.deliver, place=settings.place)
 
 
@@ -142,7 +142,22 @@ def _publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> No
     if not settings.weekly.dry_run:
         _expire(settings)
         last_day = Workspace(settings.place).usage_facts()["last_day"]
-        standing.fresh(settings.place / "published", last_day=date.fromisoformat(last_day))
+        with _though_published():
+            standing.fresh(settings.place / "published", last_day=date.fromisoformat(last_day))
+
+
+@contextmanager
+def _though_published() -> Iterator[None]:
+    """The list is out: what the machine fails to do from here on is a delivery that failed."""
+    try:
+        yield
+    except OSError as error:
+        raise DeliveryError(
+            "the list is published, but who waits for it could not be told",
+            got=str(error),
+            expected="room on the disk, and rights to write",
+            next_step="look at the disk; `churn deliver`, or the next run, does it again",
+        ) from error
 
 
 def _expire(settings: Settings) -> None:
@@ -160,7 +175,7 @@ def _told(settings: Settings) -> Iterator[None]:
     try:
         with standing.told(settings.place / "published"):
             yield
-    except (LockedError, NotArrivedError):
+    except (LockedError, NotArrivedError, DeliveryError):
         raise
     except Exception:
         delivery.alert(settings.deliver, place=settings.place)

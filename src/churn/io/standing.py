@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from churn.errors import ChurnError, LockedError, MachineError
+from churn.errors import ChurnError, DeliveryError, LockedError, MachineError
 from churn.io import page, publish, tables, wording
 
 log = logging.getLogger("churn")
@@ -39,11 +39,11 @@ def fresh(published: Path, *, last_day: date) -> None:
 def told(published: Path) -> Iterator[None]:
     """Whatever ends the body early is told to everybody who asks for the list, and raised.
 
-    Not that another run is at work: that one has its own say.
+    Not that another run is at work, which has its own say, and not a list that is out all the same.
     """
     try:
         yield
-    except LockedError:
+    except (LockedError, DeliveryError):
         raise
     except ChurnError as error:
         _if_possible(published, error)
