@@ -184,7 +184,7 @@ def failed_cleanly(trial: Trial, ended: Ended) -> None:
     ended.expected(1, 6)
     assert "the machine failed" in ended.said or "  next:  " in ended.said
     assert trial.current == (f"{FIRST}/r1" if ended.code == 1 else f"{SECOND}/r1")
-    assert [*trial.everything()][0] == f"{FIRST}/r1"
+    assert next(iter(trial.everything())) == f"{FIRST}/r1"
 
 
 def as_if_nothing_had_been(ready: Prepared, trial: Trial, **changes: object) -> None:
