@@ -122,3 +122,19 @@ def test_the_image_is_built_from_files_that_are_there_and_as_make_installs() -> 
     users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
     assert users == ["10001"]
     assert "secret" not in text.lower()
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    """A command that selects nothing would show nothing."""
+    root = Path(__file__).parents[1]
+    commands = re.findall(r"`P ([^`]+)`", (root / "docs" / "promises.md").read_text())
+    assert len(commands) > 12
+    for command in commands:
+        files, _, words = command.partition(" -k ")
+        names = []
+        for file in files.split():
+            paths = [root / file] if file.endswith(".py") else (root / file).glob("test_*.py")
+            for path in paths:
+                names += re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+        for word in words.strip('"').split(" or ") if words else [""]:
+            assert [name for name in names if word in name], command
