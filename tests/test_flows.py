@@ -65,6 +65,12 @@ def place(tmp_path_factory) -> Path:
     return place
 
 
+def unpublished(place: Path, target: Path) -> Path:
+    """A copy of the workspace in which nothing was ever published, whatever other tests did."""
+    made = shutil.ignore_patterns("published", "quality", "outbox")
+    return Path(shutil.copytree(place, target, ignore=made))
+
+
 NO_SERVER = [
     "deliver.host=127.0.0.1", "deliver.port=1", "deliver.security=none",
     "deliver.head=head@example.com",
@@ -236,7 +242,7 @@ def test_a_dry_run_tells_the_difference_and_leaves_no_trace(place):
 
 def test_a_model_that_kills_its_process_publishes_nothing_and_is_named(place, tmp_path):
     """Its hash is the registered one; LightGBM aborts the process that opens such a text."""
-    own = shutil.copytree(place, tmp_path / "ws")
+    own = unpublished(place, tmp_path / "ws")
     churn(own, "weekly", "as_of=2025-10-20")
     entry = bundle.pointer(own, "challenger")
     booster = own / "models" / entry["version"] / bundle.BOOSTER
@@ -334,7 +340,7 @@ def _losing(place: Path, *, days: int, share: float) -> None:
 
 
 def test_a_week_that_is_not_plausible_is_held_back_told_and_overruled(place, tmp_path):
-    place = shutil.copytree(place, tmp_path / "ws")
+    place = unpublished(place, tmp_path / "ws")
     published = place / "published"
     churn(place, "weekly", "as_of=2025-10-20")
     kept = publish.verify(publish.current(published))
