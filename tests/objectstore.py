@@ -1,7 +1,6 @@
 """A real S3 server (moto's) in a process of its own, and a wire to it that can be silent or cut."""
 
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -25,8 +24,7 @@ KEYS = {
 @contextmanager
 def started(home: Path, *, bucket: str) -> Iterator[int]:
     """The port of a server that has an empty `bucket`."""
-    program = os.environ.get("CHURN_MOTO") or shutil.which("moto_server")
-    program = program or (str(OWN) if OWN.exists() else None)
+    program = os.environ.get("CHURN_MOTO") or (str(OWN) if OWN.exists() else None)
     if program is None:
         pytest.skip("no moto_server here (CHURN_MOTO names one)")
     with socket.create_server(("127.0.0.1", 0)) as free:
