@@ -1,12 +1,16 @@
 """Against everybody who could churn at the same snapshot: ann, bob and eve, of whom nothing is known.
 dan is silent for too long to count."""
 
+from datetime import date
+
 import pytest
 import world as worlds
-from conftest import S
 
 from churn.features.definitions import PEERS
 from churn.features.labels import Definition
+
+S = date(2026, 6, 1)
+"""The snapshot of every spec, as in conftest."""
 
 TABLES = {
     "events": """

@@ -14,6 +14,14 @@ from churn.errors import InputError, MachineError
 from churn.io.engine import ROWS_PER_GROUP, Batches, Engine, Relation, Resources
 from churn.io.engine.guard import require_inside
 
+SETTINGS = (
+    "TimeZone = 'UTC'",
+    "python_enable_replacements = false",
+    # A panel asks each month's file once per range of customers: reading its footer anew each time is
+    # a third of that, and grows with the history.
+    "parquet_metadata_cache = true",
+)
+
 
 class Duck(Engine):
     """DuckDB; nothing is created outside the connection but the files that are asked for.
@@ -32,7 +40,7 @@ class Duck(Engine):
             }
         )
         self._bound: set[str] = set()
-        for setting in ("TimeZone = 'UTC'", "python_enable_replacements = false"):
+        for setting in SETTINGS:
             self._connection.execute(f"SET {setting}")
         self._connection.execute("SET lock_configuration = true")
 
