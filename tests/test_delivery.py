@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from commandline import composed, exit_code
 from handouts import OWNERS, sample
 from mailserver import PASSWORD, USER
 
-from churn.errors import ChurnError, ConfigurationError, DeliveryError
-from churn.io import delivery, people, smtp, tables
+from churn.errors import ChurnError, ConfigurationError, DeliveryError, HeldBackError
+from churn.io import delivery, outbox, people, smtp, standing, tables
 from churn.settings import DeliverSettings
 
 DELIVER = DeliverSettings(
@@ -260,3 +261,26 @@ def test_the_command_sends_what_waits_and_says_what_is_missing(tmp_path: Path) -
         ]
         assert exit_code("deliver", where, *up) == 0
     assert [to for to, _ in box.mails] == ["head@example.com"]
+
+
+def test_that_no_list_came_out_waits_until_it_is_told_or_one_comes_out(tmp_path: Path) -> None:
+    """`churn deliver` after a run that was held back: the list is as stale as before."""
+    publish(tmp_path)
+    published = tmp_path / "published"
+    held = HeldBackError("gate volume", got="0.1", expected="0.5 to 1.8", next_step="look")
+    standing.stale(published, held)
+    down = replace(DELIVER, port=1)
+    delivery.alert(down, place=tmp_path)
+    assert delivery.unsent(down, place=tmp_path)
+    assert "stale.eml" in [message.name for message in outbox.waiting(tmp_path)]
+    assert (status(tmp_path)["exit_code"], status(tmp_path)["is_stale"]) == (4, True)
+    with mailserver.started(tmp_path) as box:
+        delivery.send(replace(DELIVER, port=box.port), place=tmp_path)
+        assert "No new retention list: gate volume" in [mail["Subject"] for _, mail in box.mails]
+    assert status(tmp_path)["exit_code"] == 4
+    standing.stale(published, HeldBackError("another", got="1", expected="2", next_step="look"))
+    delivery.alert(down, place=tmp_path)
+    standing.fresh(published, last_day=date(2026, 1, 5))
+    delivery.unsent(down, place=tmp_path)
+    assert "stale.eml" not in [message.name for message in outbox.waiting(tmp_path)]
+    assert (status(tmp_path)["exit_code"], status(tmp_path)["is_stale"]) == (0, False)

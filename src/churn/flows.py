@@ -5,12 +5,13 @@ import importlib
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from churn.errors import (
+    ChurnError,
     ConfigurationError,
     DeliveryError,
     HeldBackError,
@@ -178,7 +179,8 @@ def _told(settings: Settings) -> Iterator[None]:
     except (LockedError, NotArrivedError, DeliveryError):
         raise
     except Exception:
-        delivery.alert(settings.deliver, place=settings.place)
+        with suppress(OSError, ChurnError):  # what went wrong first is what counts
+            delivery.alert(settings.deliver, place=settings.place)
         raise
 
 

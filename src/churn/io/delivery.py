@@ -57,7 +57,8 @@ def unsent(deliver: DeliverSettings, *, place: Path) -> list[DeliveryError]:
     if revision is None or not (is_wanted(deliver) or outbox.waiting(place)):
         return []
     mine = _messages(deliver, revision, published)
-    outbox.drop(place, people.STALE)  # there is a list again: that there was none helps nobody
+    if not standing.status_of(published)["is_stale"]:
+        outbox.drop(place, _tells_of_no_list)  # there is one again
     for message in mine:
         outbox.add(place, message)
     failed = _sent(deliver, place, [one for one in outbox.waiting(place) if _has_way(deliver, one)])
@@ -84,6 +85,12 @@ def alert(deliver: DeliverSettings, *, place: Path) -> None:
         outbox.add(place, message)
     for message, error in _sent(deliver, place, [one for one in mine if outbox.waits(place, one)]):
         log.warning("%s was not delivered, it waits: %s", message.words, error.what)
+
+
+def _tells_of_no_list(message: Message) -> bool:
+    """Whether a message of `alert`: it is no longer true once a list has come out."""
+    is_notice = message.kind == "notice" and message.text.startswith(mail.NO_NEW_LIST)
+    return is_notice or message.name == people.STALE
 
 
 def _messages(deliver: DeliverSettings, revision: Path, published: Path) -> list[Message]:
@@ -187,17 +194,18 @@ def _tell(
     published: Path, place: Path, mine: list[Message], failed: list[tuple[Message, ChurnError]]
 ) -> None:
     """Into the status for monitors: what of the current list has arrived, and what waits. Nothing
-    in it is an address or a secret."""
+    in it is an address or a secret. Why a list is stale stays the more important of two codes."""
     reasons = {message.fingerprint: error for message, error in failed}
     old = [
         one for one in outbox.waiting(place) if one.fingerprint not in {m.fingerprint for m in mine}
     ]
-    path = published / "status.json"
-    status = tables.read_json(path) | {
-        "exit_code": DeliveryError.exit_code if failed or _tables_wait(old) else 0,
+    before = standing.status_of(published)
+    code = DeliveryError.exit_code if failed or _tables_wait(old) else 0
+    status = before | {
+        "exit_code": before["exit_code"] if before["is_stale"] else code,
         "deliveries": [_state(place, message, reasons) for message in [*mine, *old]],
     }
-    tables.write_json(path, status)
+    tables.write_json(published / standing.STATUS, status)
 
 
 def _tables_wait(messages: list[Message]) -> bool:

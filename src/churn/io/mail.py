@@ -55,10 +55,13 @@ def owner_digests(listing: Listing) -> dict[str, bytes]:
     return found
 
 
+NO_NEW_LIST = "STALE: the weekly run published nothing"
+
+
 def stale_line(as_of: date | None) -> str:
     """That no new list came out, for a notice: nobody's name and no figure leaves the house."""
     data = f"the list is still that of {wording.day(as_of)}" if as_of else "there is no list yet"
-    return f"STALE: the weekly run published nothing; {data}."
+    return f"{NO_NEW_LIST}; {data}."
 
 
 def stale_eml(as_of: date | None, refused: Mapping[str, str]) -> bytes:

@@ -6,7 +6,7 @@ address of a server, a password or a URL.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -84,10 +84,10 @@ def waits(place: Path, message: Message) -> bool:
     return (_folder(place, "waiting") / f"{message.fingerprint}.json").exists()
 
 
-def drop(place: Path, name: str) -> None:
-    """Give up what waits under `name`: it is no longer true."""
+def drop(place: Path, is_over: Callable[[Message], bool]) -> None:
+    """Give up what waits and is no longer true."""
     for message in waiting(place):
-        if message.name == name:
+        if is_over(message):
             give_up(place, message)
 
 

@@ -71,7 +71,7 @@ def stale(published: Path, error: ChurnError) -> None:
 def status_of(published: Path) -> dict[str, Any]:
     """What the status for monitors says now; of nothing where there is none that can be read."""
     nothing: dict[str, Any] = dict.fromkeys(("current", "as_of", "age_days", "refused"))
-    nothing["deliveries"] = []
+    nothing |= {"is_stale": False, "exit_code": 0, "deliveries": []}
     try:
         found = tables.read_json(published / STATUS)
     except (OSError, ChurnError):
