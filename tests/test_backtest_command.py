@@ -123,6 +123,7 @@ def test_a_grid_on_the_command_line_can_be_compared(
         "late",
         "texts",
         "items",
+        "first_days",
         "customers",
         "subscriptions",
         "contacts",

@@ -340,6 +340,7 @@ ROLLED_UP = (
     "late",
     "texts",
     "items",
+    "first_days",
     "people",
     "rejects",
     "customers",

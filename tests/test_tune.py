@@ -19,7 +19,7 @@ from test_backtest_command import AS_OF, place, settings  # noqa: F401 - a fixtu
 from churn.errors import ConfigurationError, HeldBackError
 from churn.io import origins, tables
 from churn.io.engine import opened, resources
-from churn.io.workspace import Workspace
+from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.learning import search
 from churn.settings import BacktestSettings, FeatureSettings, Settings, TrainSettings, TuneSettings
 from churn.stages import tune
@@ -68,8 +68,7 @@ def searched(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # 
 
 
 def copied(place: Path, folder: Path) -> Path:  # noqa: F811
-    names = ("daily", "late", "texts", "items", "customers", "subscriptions", "contacts", "dates")
-    for name in names:
+    for name in (*USAGE, *SIDES):
         shutil.copytree(place / name, folder / name)
     return folder
 

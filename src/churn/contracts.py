@@ -210,6 +210,17 @@ ITEMS = Table(
     ("customer_id", "day", "known_on", "item"),
 )
 
+FIRST_DAYS = Table(
+    "customer, day: the first day of each customer; where late rows came, also what was taken for it "
+    "before (`first_known_on`: the first snapshot that knows of the day)",
+    _columns("""
+        customer_id VARCHAR
+        day DATE
+        first_known_on DATE
+    """),
+    ("customer_id", "day"),
+)
+
 SCORES = Table(
     "as_of, customer: calibrated probability of churn in the horizon, and in 2, 4, 8 and 12 weeks; "
     "act_before: the day by which half of the risk in the horizon has accrued",

@@ -10,7 +10,7 @@ from churn.io import publish
 
 pytestmark = pytest.mark.xdist_group("faults")
 
-OF_A_MONTH = ("daily", "late", "texts", "items")
+OF_A_MONTH = ("daily", "late", "texts", "items", "first_days")
 NOT_READ = (".png", ".lock")
 
 

@@ -93,7 +93,7 @@ def at(name: str, n: int, what: str) -> list[str]:
 
 
 def killed_at(ready: Prepared, made: Trial, name: str, n: int) -> None:
-    trial = made.copy(ready.scratch / "at")
+    trial = made.copy(ready.scratch / f"at-{name}-{n}")
     with Reader(trial.published) as reader:
         ended, _ = publishing(ready, trial, *at(name, n, "signal=SIGKILL"))
     assert ended.code == -9, (name, n)
@@ -104,7 +104,7 @@ def killed_at(ready: Prepared, made: Trial, name: str, n: int) -> None:
 
 def failed_at(ready: Prepared, made: Trial, name: str, n: int) -> bool:
     """Whether the failure was one that ends the run."""
-    trial = made.copy(ready.scratch / "at")
+    trial = made.copy(ready.scratch / f"at-{name}-{n}")
     before = trial.current
     with Reader(trial.published) as reader:
         ended, _ = publishing(ready, trial, *at(name, n, f"error={CALLS[name]}"))

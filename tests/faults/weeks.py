@@ -97,6 +97,7 @@ class Forks:
     ) -> Running:
         self._count += 1
         said = self._scratch / f"said-{self._count}"
+        said.touch()  # a process may be killed before it does
         start = {"words": words, "said": str(said), "env": env or {}, "limits": limits or {}}
         start |= {"gates": gates, "folder": str(folder or self._scratch)}
         start |= {"go": f"{said}.go"}

@@ -66,6 +66,13 @@ def mentions(rows: pd.DataFrame, *, of: str, snapshot: date) -> pd.DataFrame:
     return _ordered(pd.concat([rows, new]), rows, keys).drop_duplicates(keys, ignore_index=True)
 
 
+def first_days(rows: pd.DataFrame, daily: pd.DataFrame, *, snapshot: date) -> pd.DataFrame:
+    """`rows` (`contracts.FIRST_DAYS`) with every day of `daily` that became known after `snapshot`."""
+    unknown = pd.to_datetime(daily["first_known_on"]) > pd.Timestamp(snapshot)
+    new = pd.concat([rows, daily.loc[unknown, [*rows.columns]]])
+    return _ordered(new, rows, ["customer_id", "day"]).drop_duplicates(ignore_index=True)
+
+
 def dates(rows: pd.DataFrame, *, snapshot: date) -> pd.DataFrame:
     """`rows` of the table of dates, each also with another value that arrives after the snapshot."""
     later = pd.Timestamp(snapshot) + pd.Timedelta(days=2)

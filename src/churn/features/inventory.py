@@ -61,7 +61,7 @@ def inventory(
 
 def first_known_day(*, known_on: date) -> exp.Expr:
     """The first day of the log as known at a date (`day`); history that arrives later moves it."""
-    return _sql(f"SELECT MIN(day) AS day FROM daily WHERE first_known_on <= {_date(known_on)}")
+    return _sql(f"SELECT MIN(day) AS day FROM first_days WHERE first_known_on <= {_date(known_on)}")
 
 
 def vocabulary(

@@ -15,7 +15,7 @@ from churn.features.spans import Apart
 from churn.timeline import is_mature, label_window, midnight
 
 OUTCOMES = ("label", "label_mature", "left_after_days", "known_days", "is_involuntary")
-"""The columns of a panel that only time tells."""
+"""The columns of a panel that only time tells; a plan without labels has none of them."""
 
 
 def statement(plan: Plan, apart: Apart | None = None) -> exp.Expr:
@@ -24,12 +24,12 @@ def statement(plan: Plan, apart: Apart | None = None) -> exp.Expr:
     That is `OUTCOMES`: `label` and `label_mature`, `left_after_days` (see `labels.left`; null for
     who has not left as far as is known), `known_days`, how many days from the first of the label
     window on are known, and `is_involuntary` (see `labels.unpaid`; null for who has not left, and
-    where the log cannot tell). Reads `daily`, `late`, `customers`, `subscriptions`, `contacts`. Population
-    first, usage left-joined; ordered by customer and snapshot. With `apart` also `spans`, which
-    stand for what is in it (see `windows.usage`).
+    where the log cannot tell). Reads `daily`, `late`, `first_days`, `customers`, `subscriptions`,
+    `contacts`. Population first, usage left-joined; ordered by customer and snapshot. With `apart`
+    also `spans`, which stand for what is in it (see `windows.usage`).
     """
     others = beside.wanted(plan.features, plan.vocabulary)
-    failures = _failures(plan)
+    outcomes = OUTCOMES if plan.labels_known_on else ()
     ctes = {
         "snapshot": _snapshots(plan),
         "moment": "SELECT snapshot, known_before FROM snapshot",
@@ -39,13 +39,9 @@ def statement(plan: Plan, apart: Apart | None = None) -> exp.Expr:
             known="m.known_before", seen="m.snapshot", columns="m.snapshot"
         ),
         "subscribed": labels.subscribed(),
-        "settled": _settled(plan),
-        "label_days": _label_days(plan),
-        "silent": labels.silences(plan.definition, known=_date(plan.labels_known_on)),
-        "leavers": labels.left(plan.definition),
-        **({"failures": failures, "unpaid": labels.unpaid()} if failures else {}),
+        **(_labels(plan) if outcomes else {}),
         "population": labels.population(plan.definition),
-        "first_events": _first_events(plan),
+        "first_events": _FIRST_EVENTS,
         "attributes": _attributes(plan),
         "contacted": _CONTACTED,
         **others.after,
@@ -55,13 +51,13 @@ def statement(plan: Plan, apart: Apart | None = None) -> exp.Expr:
     for depth, level in enumerate(levels(plan.features)[1:]):
         ctes[f"level_{depth}"] = _next_level(previous, level)
         previous = f"level_{depth}"
-    listed = ", ".join(
+    features = [
         f'CAST("{item.name}" AS {item.sql_type}) AS "{item.name}"' for item in plan.features
-    )
+    ]
     body = ", ".join(f"{name} AS ({sql})" for name, sql in ctes.items())
     return _sql(f"""
         WITH {body}
-        SELECT snapshot, customer_id, {listed}{"," if listed else ""} {", ".join(OUTCOMES)}
+        SELECT {", ".join(["snapshot", "customer_id", *features, *outcomes])}
         FROM {previous} ORDER BY customer_id, snapshot
     """)
 
@@ -162,9 +158,10 @@ def _snapshots(plan: Plan) -> str:
         window = label_window(
             snapshot, gap_days=plan.definition.gap_days, horizon_days=plan.definition.horizon_days
         )
+        known = plan.labels_known_on or snapshot
         mature = is_mature(
             snapshot,
-            as_of=plan.labels_known_on,
+            as_of=known,
             gap_days=plan.definition.gap_days,
             horizon_days=plan.definition.horizon_days,
         )
@@ -174,8 +171,8 @@ def _snapshots(plan: Plan) -> str:
         rows.append(
             f"({_date(snapshot)}, {_date(known_on)}, {_date(first)}, CAST('{cut}' AS TIMESTAMP), "
             f"{_date(window.first)}, {_date(window.before)}, {int(mature)}, "
-            f"{snapshot.timetuple().tm_yday}, {_date(plan.labels_known_on)}, "
-            f"{max(0, (plan.labels_known_on - window.first).days)})"
+            f"{snapshot.timetuple().tm_yday}, {_date(known)}, "
+            f"{max(0, (known - window.first).days)})"
         )
     columns = (
         "snapshot, known_on, first_day, known_before, label_first, label_before, is_mature, day_of_year, "
@@ -184,9 +181,21 @@ def _snapshots(plan: Plan) -> str:
     return f"SELECT {columns} FROM (VALUES {', '.join(rows)}) AS s({columns})"
 
 
+def _labels(plan: Plan) -> dict[str, str]:
+    """The statement's tables up to `leavers`, who left from the label window on, and `unpaid`."""
+    failures = _failures(plan)
+    return {
+        "settled": _settled(plan),
+        "label_days": _label_days(plan),
+        "silent": labels.silences(plan.definition, known=_date(plan.labels_as_of)),
+        "leavers": labels.left(plan.definition),
+        **({"failures": failures, "unpaid": labels.unpaid()} if failures else {}),
+    }
+
+
 def _settled(plan: Plan) -> str:
     """The versions of every subscription as known when labels are known."""
-    known = plan.labels_known_on
+    known = plan.labels_as_of
     cut = plan.arrival.cut(known).isoformat(sep=" ")
     moment = f"SELECT {_date(known)} AS snapshot, CAST('{cut}' AS TIMESTAMP) AS known_before"
     versions = labels.subscription_versions(
@@ -198,7 +207,7 @@ def _settled(plan: Plan) -> str:
 def _label_days(plan: Plan) -> str:
     """The days with qualifying events from the first that makes a customer active on, as known
     when labels are known."""
-    known = _date(plan.labels_known_on)
+    known = _date(plan.labels_as_of)
     sql = plan.qualifying
     first = _date(min(plan.snapshots) - timedelta(days=plan.definition.active_days))
     return f"""
@@ -217,7 +226,7 @@ def _failures(plan: Plan) -> str | None:
     if plan.definition.name != "cancellation" or not failed:
         return None
     there = [plan.all_places[event] for event in failed if event in plan.all_places]
-    known, sql = _date(plan.labels_known_on), " + ".join(there) or "n * 0"
+    known, sql = _date(plan.labels_as_of), " + ".join(there) or "n * 0"
     first = _date(min(plan.snapshots) - timedelta(days=labels.INVOLUNTARY_DAYS))
     return f"""
         SELECT customer_id, day FROM daily
@@ -229,22 +238,11 @@ def _failures(plan: Plan) -> str | None:
     """
 
 
-def _first_events(plan: Plan) -> str:
-    """The first day of each customer as known at each snapshot."""
-    late = """
-        UNION ALL
-        SELECT customer_id, day, first_known_on FROM daily
-        WHERE DATE_DIFF('day', day, first_known_on) > 1
-    """
-    return f"""
-        SELECT s.snapshot, o.customer_id, MIN(o.day) AS day FROM (
-            SELECT customer_id, MIN(day) AS day, MIN(first_known_on) AS first_known_on FROM daily
-            WHERE DATE_DIFF('day', day, first_known_on) <= 1 GROUP BY customer_id
-            {late if plan.has_late else ""}
-        ) AS o JOIN snapshot AS s ON o.day < s.snapshot AND o.first_known_on <= s.known_on
-        GROUP BY s.snapshot, o.customer_id
-    """
-
+_FIRST_EVENTS = """
+    SELECT s.snapshot, o.customer_id, MIN(o.day) AS day FROM first_days AS o
+    JOIN snapshot AS s ON o.day < s.snapshot AND o.first_known_on <= s.known_on
+    GROUP BY s.snapshot, o.customer_id
+"""
 
 _CONTACTED = """
     SELECT s.snapshot, t.customer_id,
@@ -293,13 +291,7 @@ def _joined(plan: Plan, others: Beside) -> str:
         f', CAST(a."{name}" AS {"VARCHAR" if kind == "category" else "DOUBLE"}) AS {attribute_column(name)}'
         for name, kind in plan.vocabulary.static.items()
     )
-    involuntary, unpaid = "CAST(NULL AS BIGINT)", ""
-    if _failures(plan):
-        found = "WHEN z.customer_id IS NULL THEN 0 ELSE 1 END"
-        involuntary = f"CASE WHEN c.customer_id IS NULL THEN NULL {found}"
-        unpaid = (
-            "LEFT JOIN unpaid AS z ON z.snapshot = p.snapshot AND z.customer_id = p.customer_id"
-        )
+    outcomes, leavers = _outcomes(plan) if plan.labels_known_on else ("", "")
     return f"""
         SELECT s.snapshot, p.customer_id {aggregates} {attributes} {read},
             DATE_DIFF('day', f.day, s.snapshot) AS its_since_first_event_days,
@@ -312,10 +304,7 @@ def _joined(plan: Plan, others: Beside) -> str:
             b.plan AS its_plan, b.seats AS its_seats, b.price_month AS its_price_month,
             COALESCE(t.n_contacts_56d, 0) AS its_n_contacts_56d,
             t.since_contact_days AS its_since_contact_days,
-            s.day_of_year AS its_day_of_year,
-            {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature,
-            c.left_after_days, s.known_days,
-            {involuntary} AS is_involuntary
+            s.day_of_year AS its_day_of_year {outcomes}
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
         LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
         {" ".join(others.joins)}
@@ -323,9 +312,24 @@ def _joined(plan: Plan, others: Beside) -> str:
         LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id
         LEFT JOIN contacted AS t ON t.snapshot = p.snapshot AND t.customer_id = p.customer_id
-        LEFT JOIN leavers AS c ON c.snapshot = p.snapshot AND c.customer_id = p.customer_id
-        {unpaid}
+        {leavers}
     """
+
+
+def _outcomes(plan: Plan) -> tuple[str, str]:
+    """The columns `OUTCOMES`, and the joins that they need."""
+    joins = "LEFT JOIN leavers AS c ON c.snapshot = p.snapshot AND c.customer_id = p.customer_id"
+    involuntary = "CAST(NULL AS BIGINT)"
+    if _failures(plan):
+        found = "WHEN z.customer_id IS NULL THEN 0 ELSE 1 END"
+        involuntary = f"CASE WHEN c.customer_id IS NULL THEN NULL {found}"
+        joins += """
+        LEFT JOIN unpaid AS z ON z.snapshot = p.snapshot AND z.customer_id = p.customer_id"""
+    columns = f"""
+            , {labels.label(plan.definition)} AS label, s.is_mature = 1 AS label_mature,
+            c.left_after_days, s.known_days,
+            {involuntary} AS is_involuntary"""
+    return columns, joins
 
 
 def _next_level(previous: str, level: Sequence[Feature]) -> str:

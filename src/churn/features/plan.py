@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from churn.contracts import PLACES
 from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Feature, Vocabulary
-from churn.features.labels import Definition
+from churn.features.labels import INVOLUNTARY_DAYS, Definition
 from churn.timeline import Arrival
 
 
@@ -15,13 +15,14 @@ from churn.timeline import Arrival
 class Plan:
     """Everything a panel is built from beside the tables.
 
-    `snapshots` oldest first; labels as known at `labels_known_on`; `all_places` is every event type
-    of the roll-up with its column. Without `has_late`, every row was known the day after it happened.
-    Features are as known at their own snapshot, or all of them at `known_on`.
+    `snapshots` oldest first; labels as known at `labels_known_on`, none where it is None;
+    `all_places` is every event type of the roll-up with its column. Without `has_late`, every row
+    was known the day after it happened. Features are as known at their own snapshot, or all of them
+    at `known_on`.
     """
 
     snapshots: Sequence[date]
-    labels_known_on: date
+    labels_known_on: date | None
     lookback_days: int
     definition: Definition
     vocabulary: Vocabulary
@@ -36,6 +37,18 @@ class Plan:
     def first_day(self) -> date:
         """The first day that any snapshot looks back to."""
         return min(self.snapshots) - timedelta(days=self.lookback_days)
+
+    @property
+    def reads_from(self) -> date:
+        """The first day of usage that any statement of the plan reads."""
+        active = min(self.snapshots) - timedelta(max(self.definition.active_days, INVOLUNTARY_DAYS))
+        return min(self.first_day, active)
+
+    @property
+    def labels_as_of(self) -> date:
+        """`labels_known_on` of a plan that has labels."""
+        assert self.labels_known_on, "a plan for scoring has no labels"
+        return self.labels_known_on
 
     @property
     def qualifying(self) -> str:

@@ -7,7 +7,16 @@ from sqlglot import exp, parse_one
 from churn.features.plan import Plan
 from churn.timeline import midnight
 
-OF_CUSTOMERS = ("daily", "late", "texts", "items", "customers", "subscriptions", "contacts")
+OF_CUSTOMERS = (
+    "daily",
+    "late",
+    "texts",
+    "items",
+    "first_days",
+    "customers",
+    "subscriptions",
+    "contacts",
+)
 
 
 def of_range(statement: exp.Expr) -> exp.Expr:
@@ -52,11 +61,11 @@ def size(plan: Plan) -> exp.Expr:
 
 
 def every_so_many_customers(n: int) -> exp.Expr:
-    """The ids (`customer_id`, ascending) that part the customers of `daily` into ranges of `n`."""
+    """The ids (`customer_id`, ascending) that part the customers into ranges of `n`. Reads `first_days`."""
     return _sql(f"""
         SELECT customer_id FROM (
             SELECT customer_id, ROW_NUMBER() OVER (ORDER BY customer_id) AS place
-            FROM (SELECT DISTINCT customer_id FROM daily) AS everybody
+            FROM (SELECT DISTINCT customer_id FROM first_days) AS everybody
         ) AS numbered WHERE place % {n} = 1 AND place > 1 ORDER BY customer_id
     """)
 

@@ -48,12 +48,12 @@ def for_training(
 def plan_of(
     champion: Described, settings: Settings, as_of: date, usage: Mapping[str, Any]
 ) -> panel.Plan:
-    """A model's own features at `as_of`: its event types and roles, not today's."""
+    """A model's own features at `as_of`, no labels: its event types and roles, not today's."""
     facts = champion.spec["panel"]
     _refuse_lost_attributes(champion, facts["vocabulary"]["static"], usage["attributes"])
     return panel.Plan(
         snapshots=[as_of],
-        labels_known_on=as_of,
+        labels_known_on=None,
         lookback_days=facts["lookback_days"],
         definition=Definition(**champion.spec["churn"]),
         vocabulary=definitions.Vocabulary(**facts["vocabulary"]),

@@ -59,6 +59,7 @@ def _disturbed(found: Mapping[str, pa.Table], as_of: date) -> dict[str, pa.Table
         "late": late,
         "texts": injection.mentions(frames["texts"], of="text", snapshot=as_of),
         "items": injection.mentions(frames["items"], of="item", snapshot=as_of),
+        "first_days": injection.first_days(frames["first_days"], daily, snapshot=as_of),
         "dates": injection.dates(frames["dates"], snapshot=as_of),
     }
     return dict(found) | {

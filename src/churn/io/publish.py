@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from churn.errors import InputError
+from churn.errors import DeliveryError, InputError
 from churn.io import bundle, earlier, people, revised, tables
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.retention.policy import Policy
@@ -215,7 +215,17 @@ def _restore(place: Path, folder: Path) -> None:
 def _point(published: Path) -> None:
     """Make the greatest `as_of` with its last revision the current one."""
     newest = revisions(published)[-1]
-    tables.write_bytes(published / "CURRENT", f"{newest}\n".encode())
+    try:
+        tables.write_bytes(published / "CURRENT", f"{newest}\n".encode())
+    except OSError as error:
+        if current(published) != published / newest:
+            raise
+        raise DeliveryError(
+            "the list is published, but the disk has not confirmed it",
+            got=str(error),
+            expected="a disk that keeps what it is given",
+            next_step="look at the disk, then run `churn weekly` again: it writes the pointer anew",
+        ) from error
 
 
 def _tell_difference(published: Path, folder: Path) -> None:

@@ -41,7 +41,7 @@ def here(
     (as_of,) = plan.snapshots
     features, risks = [], []
     for piece in panels.pieces(engine, replace(plan, snapshots=[*before, as_of])):
-        rows = piece.to_pandas().drop(columns=list(panel.OUTCOMES))
+        rows = piece.to_pandas()
         rows["snapshot"] = pd.to_datetime(rows["snapshot"]).dt.date
         risks.append(_risks(model, rows))
         features.append(rows[rows["snapshot"] == as_of])
@@ -84,7 +84,7 @@ def _applied(
     engine: Engine, model: Model, plan: panel.Plan, snapshot: date, place: Path
 ) -> pd.DataFrame:
     statement = panel.statement(replace(plan, snapshots=[snapshot]))
-    engine.write(scorer.without_outcomes(statement), place)
+    engine.write(statement, place)
     engine.bind("scored", place)
     found = engine.apply(scorer.Scorer.of(model), scorer.scored_rows(model), scorer.RISKS)
     return found.to_pandas()

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 from sqlglot import exp, parse_one
 
-from churn.features.panel import OUTCOMES
 from churn.io.bundle import canonical
 from churn.learning import hazard, models
 from churn.learning.models import Model
@@ -50,14 +49,6 @@ def _model(booster: str, spec: str) -> Model:
     """Put together once for all batches that a worker gets."""
     content: Mapping[str, Any] = json.loads(spec)
     return models.from_spec(booster, content)
-
-
-def without_outcomes(panel: exp.Expr) -> exp.Expr:
-    """The rows of a panel statement as scoring keeps them, in their order."""
-    kept = panel.copy()
-    assert isinstance(kept, exp.Select)
-    features = [x for x in kept.selects if x.alias_or_name not in OUTCOMES]
-    return kept.select(*features, append=False)
 
 
 def scored_rows(model: Model) -> exp.Expr:

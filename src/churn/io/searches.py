@@ -15,7 +15,7 @@ from churn.errors import ConfigurationError, HeldBackError, nearest
 from churn.io import origins, recipes, tables
 from churn.io.engine import opened, resources
 from churn.io.study import Study
-from churn.io.workspace import SIDES, Workspace
+from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.learning import search
 from churn.learning.backtest import Origin
 from churn.learning.search import Space
@@ -96,7 +96,7 @@ def space(settings: Settings, seen: Sequence[Origin]) -> Space:
 def study(settings: Settings, space: Space, seen: Sequence[Origin], held_at: date) -> Study:
     """The search itself, with the trials of the same question that are there already."""
     place, asked = settings.place, settings.tune
-    names = ("daily", "late", "texts", "items", *SIDES)
+    names = (*USAGE, *SIDES)
     question = {
         "as_of": str(held_at),
         "origins": [str(origin.at) for origin in seen],

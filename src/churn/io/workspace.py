@@ -15,8 +15,11 @@ from churn.io import tables
 from churn.io.engine import Engine, Relation
 from churn.timeline import Arrival
 
-USAGE = ("daily", "late", "texts", "items")
+USAGE = ("daily", "late", "texts", "items", "first_days")
 """What `rollup` makes of a log; `SIDES` are the other tables that it takes in."""
+
+BY_DAY = ("daily", "late", "texts", "items")
+"""Of them, what is only asked for the days that a panel looks back to."""
 
 SIDES = ("customers", "subscriptions", "contacts", "dates")
 
@@ -43,12 +46,23 @@ class Workspace:
     def folder(self, name: str) -> Path:
         return self.place / name
 
-    def usage(self) -> dict[str, Relation]:
-        """The tables that a panel is built from, by the name that statements use."""
+    def usage(self, since: date | None = None) -> dict[str, Relation]:
+        """The tables that a panel is built from, by the name that statements use.
+
+        Of what customers did, the months from `since` on, or all: a week must not cost more the
+        longer a log is.
+        """
         relations: dict[str, Relation] = {}
         for name in (*USAGE, *SIDES):
-            relations[name] = list(tables.parts(self.folder(name), made_by="rollup").values())
+            months = self._months(name, since) if since and name in BY_DAY else None
+            files = tables.parts(self.folder(name), made_by="rollup", only=months)
+            relations[name] = list(files.values())
         return relations
+
+    def _months(self, name: str, since: date) -> list[str]:
+        """The parts of table `name` from `since` on; the last one, where there is none."""
+        there = sorted(tables.names(self.folder(name)))
+        return [month for month in there if month >= since.strftime("%Y-%m")] or there[-1:]
 
     def usage_facts(self) -> dict[str, Any]:
         """What the roll-up recorded: event types in order, span, what the log has."""

@@ -15,7 +15,7 @@ from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, empty
 from churn.settings import Settings
-from churn.usage import contents, daily
+from churn.usage import contents, daily, first_days
 
 log = logging.getLogger("churn")
 
@@ -68,6 +68,8 @@ def report_churn(
     engine.materialise("daily", daily.daily(**what))
     engine.view("daily_part", parse_one("SELECT * FROM daily"))
     engine.materialise("late", daily.late(**what))
+    engine.bind("first_days_before", empty(contracts.FIRST_DAYS))
+    engine.materialise("first_days", first_days.first_days())
     for name in SIDES:
         engine.bind(name, sides.get(name, empty(contracts.SOURCES[name])))
     as_of = settings.as_of_date() or intake.last_day

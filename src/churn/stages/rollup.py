@@ -1,7 +1,7 @@
 """`churn rollup`: what the source holds now → daily roll-up, rejects, side tables."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ from churn.io.engine import Engine, opened, resources
 from churn.io.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
 from churn.settings import Settings
-from churn.usage import daily, items, texts
+from churn.usage import daily, first_days, items, texts
 
 log = logging.getLogger("churn")
 
@@ -36,6 +36,7 @@ ORDERS = {
     "texts": contracts.TEXTS.order,
     "items": contracts.ITEMS.order,
 }
+NAMES = [*ORDERS, "first_days"]
 PEOPLE_IN_ORDER = "SELECT customer_id, user_id, place, bit FROM people ORDER BY customer_id, place"
 
 
@@ -73,7 +74,7 @@ def run(settings: Settings) -> None:
             "items": items.items(),
         }
         facts = _facts(intake, event_types, sides, known_at=settings.known_at)
-        facts |= {"texts": settings.rollup.texts, "tables": list(queries)}
+        facts |= {"texts": settings.rollup.texts, "tables": NAMES}
         # before `daily`, whose facts say which months are done: a run killed in between does them again
         _keep_people(engine, workspace.folder("people"))
         _roll_up(engine, intake, workspace, touched, queries, facts)
@@ -96,14 +97,14 @@ def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
     if not tables.exists(workspace.folder("daily")):
         return fresh
     try:
-        for name in (*ORDERS, "people"):
+        for name in (*NAMES, "people"):
             tables.parts(workspace.folder(name), made_by="rollup")
     except ChurnError as error:
         log.warning("%s: everything is rolled up again", error.what)
         return fresh
     facts = workspace.usage_facts()
     is_same = facts.get("columns") == list(contracts.DAILY.columns) and facts.get("texts") == texts
-    is_same = is_same and facts.get("tables") == list(ORDERS)
+    is_same = is_same and facts.get("tables") == NAMES
     if set(facts["months"]) - set(intake.months) or not is_same:
         return fresh
     files = tables.parts(workspace.folder("people"), made_by="rollup")
@@ -165,14 +166,17 @@ def _roll_up(
     """
     with ExitStack() as stack:
         places = {}
-        for name in queries:
+        for name in NAMES:
             workspace.folder(name).mkdir(parents=True, exist_ok=True)
             places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
         files = _months_at_once if engine.is_distributed else _month_by_month
         with steady.explained(intake.deliveries):
             parts = files(engine, intake, touched, queries, places)
         steady.refuse_changed(intake.deliveries)
-        for name in reversed(queries):
+        parts["first_days"] = _first_days(
+            engine, intake, workspace, parts["daily"], places["first_days"]
+        )
+        for name in reversed(NAMES):
             folder = workspace.folder(name)
             tables.commit(folder, parts[name], keep=list(intake.months), facts=facts)
 
@@ -216,6 +220,35 @@ def _months_at_once(
         if name == "daily":
             engine.bind("daily_part", list(written[name].values()))
     return written
+
+
+def _first_days(
+    engine: Engine, intake: Intake, workspace: Workspace, rolled_up: Mapping[str, Path], place: Path
+) -> dict[str, Path]:
+    """The rows of `first_days` for the months from the first rolled up again on: a month keeps only what
+    the months before do not make needless."""
+    if not rolled_up:
+        return {}
+    months = [month for month in sorted(intake.months) if month >= min(rolled_up)]
+    before = _left(workspace, "first_days", set(intake.months) - set(months))
+    query = _with_month(first_days.first_days())
+    order = contracts.FIRST_DAYS.order
+    written: dict[str, Path] = {}
+    for some in [months] if engine.is_distributed else [[month] for month in months]:
+        days = [rolled_up[month] for month in some if month in rolled_up]
+        days += _left(workspace, "daily", set(some) - set(rolled_up))
+        engine.bind("daily_part", days)
+        engine.bind("first_days_before", before or empty(contracts.FIRST_DAYS))
+        written |= engine.write_parts(query, place, by="month", order=order, parts=some)
+        before += [written[month] for month in some]
+    return written
+
+
+def _left(workspace: Workspace, name: str, months: Collection[str]) -> list[Path]:
+    """The files of table `name` that the last roll-up left for `months`."""
+    if not months:
+        return []
+    return [*tables.parts(workspace.folder(name), made_by="rollup", only=months).values()]
 
 
 def _with_month(query: exp.Expr) -> exp.Expr:

@@ -1,6 +1,8 @@
 """`churn score`: the champion's calibrated risk of every active customer at `as_of`."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -33,10 +35,16 @@ def run(settings: Settings) -> None:
     as_of = settings.as_of_or_last(usage)
     _require_arrived(as_of, usage)
     champion = bundle.load(settings.place, "champion")
-    with opened(resources(settings.engine), workspace.usage()) as engine:
-        plan = plans.plan_of(champion, settings, as_of, usage)
+    plan = plans.plan_of(champion, settings, as_of, usage)
+    before = rescoring.snapshots_before(
+        as_of,
+        weeks=settings.retain.smooth_weeks,
+        first_day=date.fromisoformat(usage["first_day"]),
+    )
+    since = replace(plan, snapshots=[*before, as_of]).reads_from
+    with opened(resources(settings.engine), workspace.usage(since)) as engine:
         weigh(engine, plan.vocabulary)
-        found, active = _scored(engine, champion, plan, workspace, usage, settings)
+        found, active = _scored(engine, champion, plan, before, workspace)
     risks, others = parted(active, found.risks)
     if not len(risks):
         raise HeldBackError(
@@ -78,18 +86,13 @@ def _scored(
     engine: Engine,
     champion: Bundle,
     plan: panel.Plan,
+    before: Sequence[date],
     workspace: Workspace,
-    usage: dict[str, Any],
-    settings: Settings,
 ) -> tuple[Scored, pd.Series]:
     """The scores of everybody and who that is (customer_id), with the features behind the scores kept
     as part `as_of` of `scored/`."""
     (as_of,) = plan.snapshots
     folder, part = workspace.folder("scored"), as_of.isoformat()
-    first_day = date.fromisoformat(usage["first_day"])
-    before = rescoring.snapshots_before(
-        as_of, weeks=settings.retain.smooth_weeks, first_day=first_day
-    )
     if not engine.is_distributed:
         features, found = rescoring.here(engine, champion.model, plan, before)
         if len(features):
