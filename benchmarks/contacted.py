@@ -35,7 +35,8 @@ from true_labels import default_recipe
 from churn import contracts, simulate
 from churn.conf_tree import CONF
 from churn.features.definitions import Feature
-from churn.io import contacts, records, tables
+from churn.io import records, tables
+from churn.io.modelling import contacts
 from churn.learning import backtest, models, splits
 from churn.learning.models import Model
 from churn.settings import Settings, register, to_settings

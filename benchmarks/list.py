@@ -21,7 +21,8 @@ import pandas as pd
 from oracle import scored_at, show
 from true_labels import taught
 
-from churn.io import roster, tables
+from churn.io import tables
+from churn.io.documents import roster
 from churn.retention import ranking
 from churn.retention.policy import Policy
 from churn.settings import Settings, SourceSettings

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import browsers
 from handouts import sample
 
-from churn.io.page import page_html
+from churn.io.documents.page import page_html
 
 ROUNDS = 5
 

@@ -22,7 +22,8 @@ import yaml
 
 from churn.features import definitions
 from churn.features.definitions import Feature, Vocabulary
-from churn.io import recipes, tables, witness
+from churn.io import tables
+from churn.io.modelling import recipes, witness
 from churn.learning import columns, models, shapley
 from churn.learning.models import Model
 from churn.retention import language, reasons

@@ -25,8 +25,9 @@ from hydra import compose, initialize_config_dir
 from oracle import show
 
 from churn.conf_tree import CONF
-from churn.io import panels, plans, recipes, tables
+from churn.io import tables
 from churn.io.engine import opened, resources
+from churn.io.modelling import panels, plans, recipes
 from churn.io.workspace import Workspace, weigh
 from churn.learning import backtest, models
 from churn.retention import listing, ranking

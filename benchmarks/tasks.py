@@ -60,8 +60,8 @@ def features(given: dict[str, Any]) -> dict[str, Any]:
 def weekly(given: dict[str, Any]) -> dict[str, Any]:
     """`churn rollup` with a new delivery, then the features of `as_of` alone, as `churn score` builds
     them: those of the panel that stands in the workspace."""
-    from churn.io import panels
     from churn.io.engine import opened, resources
+    from churn.io.modelling import panels
     from churn.io.workspace import Workspace
     from churn.stages import rollup
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from churn.contracts import FEEDBACK_COLUMNS, LIST_COLUMNS
-from churn.io.export import COLUMNS
-from churn.io.handout import Aside, Detail, Listing, Mark, Past
+from churn.io.documents.export import COLUMNS
+from churn.io.documents.handout import Aside, Detail, Listing, Mark, Past
 
 AS_OF = date(2026, 1, 5)
 WEEKS = [(AS_OF - timedelta(weeks=26 - k)).isoformat() for k in range(26)]

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import parse_one
 
-from churn.io import sources
 from churn.io.engine import Resources, opened
-from churn.io.sources import Intake
+from churn.io.intake import sources
+from churn.io.intake.sources import Intake
 from churn.settings import SourceSettings
 from churn.timeline import Arrival
 

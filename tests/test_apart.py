@@ -17,7 +17,8 @@ from commandline import composed, logging_as_before
 
 from churn import errors
 from churn.errors import ChurnError, HeldBackError, MachineError
-from churn.io import apart, bundle
+from churn.io import bundle
+from churn.io.weekly import apart
 from churn.learning import backtest, models
 from churn.learning.models import Recipe
 from churn.settings import Settings
@@ -149,14 +150,14 @@ def test_a_registered_text_that_aborts_lightgbm_is_a_model_to_look_at(stage, tmp
 
 PARENT = """
 import sys
-from churn.io import apart
+from churn.io.weekly import apart
 from churn.settings import Settings
 {patch}
 with apart.started("own_stage") as worker:
     worker.run("own_stage", Settings(workspace=sys.argv[1]))
 """
 UNWATCHED = (
-    "apart.CHILD = apart.CHILD.replace('from churn.io.apart import serve;',"
+    "apart.CHILD = apart.CHILD.replace('from churn.io.weekly.apart import serve;',"
     " 'from churn.io import apart; apart._die_with = lambda parent: None; serve = apart.serve;')"
 )
 """As where the kernel cannot be asked to kill a child with its parent."""

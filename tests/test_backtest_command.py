@@ -16,8 +16,9 @@ from commandline import exit_code
 from churn.errors import ConfigurationError, HeldBackError
 from churn.features import panel
 from churn.features.labels import Definition
-from churn.io import bundle, guests, origins, panels, plans, tables
+from churn.io import bundle, tables
 from churn.io.engine import opened, resources
+from churn.io.modelling import guests, origins, panels, plans
 from churn.io.workspace import Workspace
 from churn.learning import models
 from churn.settings import (

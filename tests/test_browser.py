@@ -10,9 +10,9 @@ import pytest
 from handouts import OWNERS, PAYLOADS, everywhere, sample
 
 from churn.io import wording
-from churn.io.draft import draft
-from churn.io.handout import Listing, records
-from churn.io.page import page_html
+from churn.io.documents.draft import draft
+from churn.io.documents.handout import Listing, records
+from churn.io.documents.page import page_html
 
 pytestmark = pytest.mark.xdist_group("browser")
 

@@ -13,7 +13,8 @@ import pytest
 
 from churn.errors import ConfigurationError
 from churn.features.labels import Definition
-from churn.io import bundle, comparing, runs
+from churn.io import bundle
+from churn.io.lab import comparing, runs
 from churn.learning import backtest, comparison, trial
 from churn.learning.backtest import Backtest
 from churn.learning.baselines import Champion

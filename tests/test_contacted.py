@@ -8,7 +8,8 @@ import pytest
 from panels import AS_OF, FEATURES, RECIPE, panel
 
 from churn import contracts
-from churn.io import contacts, records, tables
+from churn.io import records, tables
+from churn.io.modelling import contacts
 from churn.learning import backtest, contacted, models
 from churn.learning.contacted import Treated
 from churn.learning.models import Recipe

@@ -9,7 +9,7 @@ from commandline import exit_code
 from test_delivery import publish, status, written
 
 from churn.errors import ConfigurationError, DeliveryError
-from churn.io import delivery, outbox
+from churn.io.sending import delivery, outbox
 from churn.settings import DeliverSettings
 
 BUCKET = "lists"

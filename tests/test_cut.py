@@ -15,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from churn import flows
-from churn.io import panels, tables
+from churn.io import tables
+from churn.io.modelling import panels
 from churn.settings import CONF, Settings, register
 from churn.stages import features, rollup, simulate
 

@@ -13,7 +13,9 @@ from handouts import OWNERS, sample
 from mailserver import PASSWORD, USER
 
 from churn.errors import ChurnError, ConfigurationError, DeliveryError, HeldBackError
-from churn.io import delivery, outbox, people, smtp, standing, tables
+from churn.io import tables
+from churn.io.documents import people
+from churn.io.sending import delivery, outbox, smtp, standing
 from churn.settings import DeliverSettings
 
 DELIVER = DeliverSettings(

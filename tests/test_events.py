@@ -170,7 +170,7 @@ def test_repeated_finds_each_value_that_occurs_more_than_once():
 
 
 def test_hashes_are_compared_in_parts_where_there_are_many(book, monkeypatch):
-    monkeypatch.setattr("churn.io.rivals.HASHES_AT_ONCE", 3)
+    monkeypatch.setattr("churn.io.intake.rivals.HASHES_AT_ONCE", 3)
     book.parquet("a.parquet", [row(event_id=str(i % 7)) for i in range(12)])
     assert len(events(book.take_in())) == 7
 

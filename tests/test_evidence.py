@@ -11,7 +11,7 @@ import pytest
 from churn.contracts import BACKTEST_REASONS
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
-from churn.io import witness
+from churn.io.modelling import witness
 from churn.learning import backtest, trial
 from churn.learning.models import Recipe
 from churn.retention import evidence, language

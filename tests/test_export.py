@@ -26,13 +26,14 @@ from hypothesis import strategies as st
 
 from churn.conf_tree import CONF
 from churn.contracts import LIST_COLUMNS
-from churn.io import past_lists, people, wording
-from churn.io.draft import draft
-from churn.io.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes, guard, unguard
-from churn.io.handout import Detail, records
-from churn.io.mail import digest_eml, owner_digests
-from churn.io.page import TEMPLATES, index_html, page_html
-from churn.io.workbook import workbook_bytes
+from churn.io import wording
+from churn.io.documents import past_lists, people
+from churn.io.documents.draft import draft
+from churn.io.documents.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes, guard, unguard
+from churn.io.documents.handout import Detail, records
+from churn.io.documents.mail import digest_eml, owner_digests
+from churn.io.documents.page import TEMPLATES, index_html, page_html
+from churn.io.documents.workbook import workbook_bytes
 
 # --- reading back ----------------------------------------------------------------------------
 

@@ -19,16 +19,17 @@ from postgres import Server, psycopg
 
 from churn.contracts import LIST_COLUMNS
 from churn.errors import InputError
-from churn.io import feedback, sql_feedback, wording
-from churn.io.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes
-from churn.io.workbook import workbook_bytes
+from churn.io import wording
+from churn.io.documents.export import CHOICES, COLUMNS, HEADER_ROW, csv_bytes
+from churn.io.documents.workbook import workbook_bytes
+from churn.io.feedback import answers, sql_feedback
 
 HEADINGS = {name: column.heading for name, column in COLUMNS.items()}
 
 
 def recorded(path: Path) -> list[tuple[Any, ...]]:
     """What was read: customer, contacted, outcome, verdict, note; None for nothing."""
-    frame = feedback.read(path)
+    frame = answers.read(path)
     names = ["customer_id", "contacted", "outcome", "verdict", "note"]
     return [tuple(row) for row in frame[names].astype(object).where(frame.notna(), None).to_numpy()]
 
@@ -83,7 +84,7 @@ def test_csv_with_a_separator_line_and_workbook_headings(tmp_path: Path) -> None
     path.write_text(
         'sep=;\nA title\n\nCustomer ID;Note;"As of";Extra\n007;"two\nlines";05.01.2026;x\n'
     )
-    frame = feedback.read(path)
+    frame = answers.read(path)
     assert frame.to_dict("records")[0] | {"contacted": None} == {
         "customer_id": "007", "as_of": AS_OF, "list_id": None, "contacted": None, "outcome": None,
         "verdict": None, "note": "two\nlines", "file": "list.csv", "line": 5,
@@ -111,7 +112,7 @@ def test_csv_gives_guarded_texts_back(tmp_path: Path) -> None:
 )
 def test_dates_as_programs_write_them(tmp_path: Path, written: str, meant: date) -> None:
     path = as_csv(tmp_path / "list.csv", DONE | {"as_of": written})
-    assert feedback.read(path)["as_of"].tolist() == [meant]
+    assert answers.read(path)["as_of"].tolist() == [meant]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_dates_as_programs_write_them(tmp_path: Path, written: str, meant: date)
 )
 def test_a_wrong_cell_is_named(tmp_path: Path, cells: dict[str, str], where: str, got: str) -> None:
     with pytest.raises(InputError) as refused:
-        feedback.read(as_csv(tmp_path / "list.csv", cells))
+        answers.read(as_csv(tmp_path / "list.csv", cells))
     assert where in refused.value.what
     assert "list.csv" in refused.value.what
     assert refused.value.got.startswith(got)
@@ -140,7 +141,7 @@ def test_a_refusal_counts_all_wrong_cells(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"line 2, column 'Outcome'.*30 cells are wrong"
     ) as refused:
-        feedback.read(path)
+        answers.read(path)
     assert "line 11, column 'Outcome': 'maybe'\n            and 20 more" in refused.value.got
 
 
@@ -151,7 +152,7 @@ def test_one_customer_twice_must_say_the_same(tmp_path: Path) -> None:
     assert [row[0] for row in recorded(path)] == ["007", "7"]
     path.write_text(f"{head}b\n")
     with pytest.raises(InputError, match="line 4") as refused:
-        feedback.read(path)
+        answers.read(path)
     assert "line 2" in refused.value.got
 
 
@@ -169,24 +170,24 @@ def test_what_is_no_list_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "list.xlsx"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"list\.xlsx"):
-        feedback.read(path)
+        answers.read(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        feedback.read(tmp_path / "no.csv")
+        answers.read(tmp_path / "no.csv")
 
 
 def test_the_same_heading_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("customer_id,Customer ID,as_of,note\n1,2,2026-01-05,x\n")
     with pytest.raises(InputError, match="'Customer ID' twice"):
-        feedback.read(path)
+        answers.read(path)
 
 
 def test_nothing_filled_in_is_nothing_recorded(tmp_path: Path) -> None:
-    frame = feedback.read(as_csv(tmp_path / "list.csv"))
-    assert list(frame.columns) == list(feedback.NAMES)
+    frame = answers.read(as_csv(tmp_path / "list.csv"))
+    assert list(frame.columns) == list(answers.NAMES)
     assert len(frame) == 0
 
 
@@ -198,7 +199,7 @@ def test_workbook_gives_back_what_was_typed(tmp_path: Path) -> None:
         tmp_path / "list.xlsx", DONE | {"contacted": True, "verdict": " Wrong  Reason"}
     )
     assert recorded(path) == READ
-    frame = feedback.read(path)
+    frame = answers.read(path)
     assert frame["as_of"].tolist() == [AS_OF]
     assert frame["list_id"].tolist() == ["3fa2c1d09b7e"]
     assert frame["line"].tolist() == [HEADER_ROW + 1]
@@ -218,13 +219,13 @@ def test_workbook_formulas_and_numbers_as_ids_are_refused(
     tmp_path: Path, cells: dict[str, Any], column: str, got: str
 ) -> None:
     with pytest.raises(InputError, match=f"line {HEADER_ROW + 1}, column '{column}'") as refused:
-        feedback.read(as_workbook(tmp_path / "list.xlsx", cells))
+        answers.read(as_workbook(tmp_path / "list.xlsx", cells))
     assert refused.value.got.startswith(got)
 
 
 def test_a_date_with_a_time_is_that_day(tmp_path: Path) -> None:
     path = as_workbook(tmp_path / "list.xlsx", DONE | {"as_of": datetime(2026, 1, 5, 0, 0)})
-    assert feedback.read(path)["as_of"].tolist() == [AS_OF]
+    assert answers.read(path)["as_of"].tolist() == [AS_OF]
 
 
 def test_the_list_is_found_whatever_its_sheet_is_called(tmp_path: Path) -> None:
@@ -242,7 +243,7 @@ def test_what_strangers_wrote_comes_back_to_the_character(tmp_path: Path, name: 
     path = tmp_path / name
     listing = replace(everywhere(*PAYLOADS), rows=rows)
     path.write_bytes(csv_bytes(rows) if path.suffix == ".csv" else workbook_bytes(listing))
-    frame = feedback.read(path)
+    frame = answers.read(path)
     assert frame["customer_id"].tolist() == list(PAYLOADS)
     said = frame["note"].map(lambda note: "".join(wording.visible(note).split())).tolist()
     assert said == ["".join(wording.visible(payload).split()) for payload in PAYLOADS]
@@ -257,7 +258,7 @@ def test_any_id_and_note_survive_the_csv(customer: str, note: str) -> None:
             path.write_bytes(csv_bytes(rows))
         except UnicodeEncodeError:
             return  # a lone surrogate is in no file
-        frame = feedback.read(path)
+        frame = answers.read(path)
     assert frame["customer_id"].tolist() == [customer]
     assert (frame["note"][0] or "") == re.sub(r"\r\n?", "\n", note).strip()
 
@@ -281,9 +282,9 @@ def test_a_workbook_filled_in_with_libreoffice_says_what_was_recorded(tmp_path: 
     office.worked_in(book, _typing(customers, expected, saved, as_text, deleted), tmp_path / "home")
     assert sorted(recorded(saved)) == sorted(expected)
     assert sorted(recorded(as_text)) == sorted(expected)
-    assert feedback.read(saved)["customer_id"].tolist() != done, "the rows were not sorted"
-    assert set(feedback.read(saved)["as_of"]) == {AS_OF}
-    assert set(feedback.read(as_text)["list_id"]) == {"3fa2c1d09b7e"}
+    assert answers.read(saved)["customer_id"].tolist() != done, "the rows were not sorted"
+    assert set(answers.read(saved)["as_of"]) == {AS_OF}
+    assert set(answers.read(as_text)["list_id"]) == {"3fa2c1d09b7e"}
 
 
 def test_no_payload_is_a_formula_to_libreoffice(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import yaml
 from world import subscribed
 
 from churn.conf_tree import CONF
-from churn.io import bundle, publish, tables
+from churn.io import bundle, revisions, tables
 from churn.io.workspace import SIDES, USAGE
 
 SMALL = [
@@ -80,9 +80,9 @@ NO_SERVER = [
 def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
     churn(place, "weekly", "from=2025-10-20", "to=2025-10-27", *NO_SERVER, expected=6)
     published = place / "published"
-    revisions = ["2025-10-20/r1", "2025-10-27/r1"]
-    assert publish.revisions(published) == revisions
-    before = [publish.verify(published / name) for name in revisions]
+    names = ["2025-10-20/r1", "2025-10-27/r1"]
+    assert revisions.names(published) == names
+    before = [revisions.verify(published / name) for name in names]
     said = churn(place, "weekly", "from=2025-10-20", "to=2025-10-27", *NO_SERVER, expected=6)
     assert "mail digest.eml of 2025-10-27/r1 was not delivered" in said
     told = json.loads((published / "status.json").read_text())
@@ -91,9 +91,9 @@ def test_weekly_publishes_the_missed_weeks_in_order_and_twice_the_same(place):
         ("digest.eml", False)
     ]
     assert len(list((place / "outbox" / "waiting").iterdir())) == 1
-    assert publish.revisions(published) == revisions
-    assert [publish.verify(published / name) for name in revisions] == before
-    assert publish.current(published) == published / "2025-10-27/r1"
+    assert revisions.names(published) == names
+    assert [revisions.verify(published / name) for name in names] == before
+    assert revisions.current(published) == published / "2025-10-27/r1"
     counts = before[0]["counts"]
     assert counts["active_customers"] == counts["scored"] + counts["not_scored"]
     sides = counts["sides"]
@@ -133,7 +133,7 @@ def test_no_file_that_people_open_shows_a_hold_out(place, tmp_path):
     for as_of in ("2025-10-20", "2025-10-27"):
         chosen = tables.read(place / "qualified", made_by="retain", part=as_of)
         held = set(chosen.loc[chosen["arm"] == "holdout", "customer_id"])
-        last = publish.revisions(place / "published")
+        last = revisions.names(place / "published")
         folder = place / "published" / max(name for name in last if name.startswith(as_of))
         listed = set(pd.read_parquet(folder / "retention_list.parquet")["customer_id"])
         assert held
@@ -164,7 +164,7 @@ def test_a_list_tells_who_stayed_who_left_it_and_what_moved_a_risk(place):
     assert still["weeks_on_list"].eq(2).all()
     page = (place / "published" / "2025-10-27" / "r1" / "retention_list.html").read_text()
     assert "Since 20 Oct 2025 the risk moved by" in page or "The risk is what it was" in page
-    manifest = publish.verify(place / "published" / "2025-10-27/r1")
+    manifest = revisions.verify(place / "published" / "2025-10-27/r1")
     told = manifest["previous"]
     assert told["revision"] == "2025-10-20/r1"
     assert told["manifest_sha256"] == tables.sha256(
@@ -249,11 +249,11 @@ def test_a_model_that_kills_its_process_publishes_nothing_and_is_named(place, tm
     booster.write_text(booster.read_text()[: booster.stat().st_size // 2])
     registered = {**entry["sha256"], bundle.BOOSTER: tables.sha256(booster)}
     bundle.point(own, "champion", {**entry, "sha256": registered})
-    before = publish.verify(own / "published/2025-10-20/r1")
+    before = revisions.verify(own / "published/2025-10-20/r1")
     said = churn(own, "weekly", "as_of=2025-10-27", expected=4)
     assert re.search(rf"SIG(ABRT|SEGV) in `score`, with model {entry['version']}", said)
-    assert publish.revisions(own / "published") == ["2025-10-20/r1"]
-    assert publish.verify(own / "published/2025-10-20/r1") == before
+    assert revisions.names(own / "published") == ["2025-10-20/r1"]
+    assert revisions.verify(own / "published/2025-10-20/r1") == before
     status = json.loads((own / "published" / "status.json").read_text())
     assert (status["exit_code"], status["is_stale"]) == (4, True)
 
@@ -270,8 +270,8 @@ def test_the_list_comes_out_though_everything_it_is_sent_to_is_down(place, tmp_p
     ]  # fmt: skip
     churn(own, "weekly", "as_of=2025-10-27", *down, expected=6)
     published = own / "published"
-    assert publish.current(published) == published / "2025-10-27/r1"
-    publish.verify(published / "2025-10-27/r1")
+    assert revisions.current(published) == published / "2025-10-27/r1"
+    revisions.verify(published / "2025-10-27/r1")
     status = json.loads((published / "status.json").read_text())
     assert (status["exit_code"], status["is_stale"]) == (6, False)
     waiting = [one["name"] for one in status["deliveries"] if not one["is_delivered"]]
@@ -305,10 +305,10 @@ def test_replay_walks_the_past_in_its_own_folder(place):
     before = kept()
     churn(place, "replay", "from=2025-10-06", "to=2025-10-20", "replay.refit_weeks=2")
     assert kept() == before
-    walked = publish.revisions(place / "replay" / "published")
+    walked = revisions.names(place / "replay" / "published")
     assert walked == ["2025-10-06/r1", "2025-10-13/r1", "2025-10-20/r1"]
     versions = [
-        publish.verify(place / "replay" / "published" / name)["model_version"] for name in walked
+        revisions.verify(place / "replay" / "published" / name)["model_version"] for name in walked
     ]
     assert versions[0] == versions[1] != versions[2]
 
@@ -320,9 +320,9 @@ def test_an_as_of_before_the_first_event_exits_3(place):
 
 
 def test_a_list_for_a_week_that_the_log_has_not_reached_exits_7(place):
-    before = publish.revisions(place / "published")
+    before = revisions.names(place / "published")
     assert "has not reached" in churn(place, "weekly", "as_of=2026-01-05", expected=7)
-    assert publish.revisions(place / "published") == before
+    assert revisions.names(place / "published") == before
 
 
 def _losing(place: Path, *, days: int, share: float) -> None:
@@ -343,7 +343,7 @@ def test_a_week_that_is_not_plausible_is_held_back_told_and_overruled(place, tmp
     place = unpublished(place, tmp_path / "ws")
     published = place / "published"
     churn(place, "weekly", "as_of=2025-10-20")
-    kept = publish.verify(publish.current(published))
+    kept = revisions.verify(revisions.current(published))
     assert {one["outcome"] for one in kept["gates"].values()} <= {"passed", "unknown"}
     _losing(place, days=9, share=0.8)
     with mailserver.started(tmp_path) as box:
@@ -351,8 +351,8 @@ def test_a_week_that_is_not_plausible_is_held_back_told_and_overruled(place, tmp
         said = churn(place, "weekly", *mail, expected=4)
     assert "gate volume holds the list of 2025-11-09 back (and " in said
     assert "expected: 0.5 to 1.8" in said
-    assert publish.verify(publish.current(published)) == kept
-    assert publish.revisions(published) == ["2025-10-20/r1"]
+    assert revisions.verify(revisions.current(published)) == kept
+    assert revisions.names(published) == ["2025-10-20/r1"]
     told = json.loads((published / "status.json").read_text())
     assert (told["exit_code"], told["is_stale"], told["as_of"]) == (4, True, "2025-10-20")
     assert float(told["refused"]["got"]) < 0.5
@@ -366,7 +366,7 @@ def test_a_week_that_is_not_plausible_is_held_back_told_and_overruled(place, tmp
     assert "Held back by volume" in report
     gates = told["refused"]["next_step"].partition("weekly.accept=[")[2].partition("]")[0]
     churn(place, "weekly", f"weekly.accept=[{gates}]")
-    recorded = publish.verify(publish.current(published))["gates"]
+    recorded = revisions.verify(revisions.current(published))["gates"]
     accepted = {name for name, one in recorded.items() if one["is_accepted"]}
     assert {"volume", "customers"} <= accepted <= set(gates.split(","))
     told = json.loads((published / "status.json").read_text())

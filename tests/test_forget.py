@@ -18,18 +18,11 @@ from logbook import Logbook, events, row, totals
 from products import MESSAGE, NOTE, PERSON, churn, named
 
 from churn.errors import ConfigurationError, MachineError
-from churn.io import (
-    erasure,
-    erasure_lists,
-    erasure_search,
-    forgotten,
-    lock,
-    publish,
-    sources,
-    tables,
-)
+from churn.io import lock, revisions, tables
 from churn.io.engine import Resources
-from churn.io.erasure_search import Person
+from churn.io.erasure import by_kind, of_lists, search
+from churn.io.erasure.search import Person
+from churn.io.intake import forgotten, sources
 from churn.settings import Settings, SinkSettings, SourceSettings
 from churn.stages import forget, rollup
 from churn.timeline import Arrival
@@ -80,13 +73,13 @@ def test_revisions_match_their_manifests_and_say_that_somebody_was_forgotten(pro
     published = place / "published"
     lists = {
         name: pd.read_parquet(published / name / "retention_list.parquet")
-        for name in publish.revisions(published)
+        for name in revisions.names(published)
     }
     churn(place, "forget", f"customer={customer}")
-    assert publish.revisions(published) == list(lists)
+    assert revisions.names(published) == list(lists)
     before = None
     for name, rows in lists.items():
-        manifest = publish.verify(published / name)
+        manifest = revisions.verify(published / name)
         assert manifest["forgotten"] == 1
         assert manifest["counts"]["listed"] == manifest["files"]["retention_list.parquet"]["rows"]
         assert (manifest["previous"] or {}).get("manifest_sha256") == before
@@ -119,10 +112,10 @@ def test_the_next_run_works_and_nobody_comes_back(product, tmp_path):
 
 
 STEPS = [
-    "erasure.in_tables",
+    "by_kind.in_tables",
     *(
         pytest.param(step, marks=pytest.mark.slow)
-        for step in ("erasure_lists.in_revisions", "erasure_intake.erase", "search.remaining")
+        for step in ("of_lists.in_revisions", "of_intake.erase", "search.remaining")
     ),
 ]
 
@@ -137,8 +130,8 @@ def test_a_killed_forget_is_finished_by_the_same_command(product, tmp_path, monk
     churn(place, "forget", f"customer={customer}")
     assert not forgotten.read(place).unfinished
     assert named(place, customer, name, MESSAGE, PERSON, NOTE, "many-for-Gandalf") == set()
-    for revision in publish.revisions(place / "published"):
-        assert publish.verify(place / "published" / revision)["forgotten"] == 1
+    for revision in revisions.names(place / "published"):
+        assert revisions.verify(place / "published" / revision)["forgotten"] == 1
 
 
 def _killed(*_: object, **__: object) -> None:
@@ -211,7 +204,7 @@ def test_forget_in_a_workspace_that_is_not_there_is_wrong_usage(tmp_path):
 def test_what_is_left_where_it_should_be_gone_fails_the_command(tmp_path, monkeypatch):
     place = tmp_path / "ws"
     tables.write(place / "scores", {"a": pd.DataFrame({"customer_id": ["C000001", "C000002"]})})
-    monkeypatch.setattr(erasure, "in_tables", lambda *_, **__: None)
+    monkeypatch.setattr(by_kind, "in_tables", lambda *_, **__: None)
     with pytest.raises(MachineError, match="something of them is left") as error:
         forget.run(Settings(workspace=str(place), customer="C000001"))
     assert "scores/a." in error.value.got
@@ -357,7 +350,7 @@ def test_a_search_finds_what_is_spelled_another_way(tmp_path):
     (tmp_path / "a.html").write_text("<td>C&amp;O-77</td>")
     (tmp_path / "b.json").write_text(json.dumps(["x C&O-77"]))
     (tmp_path / "c.md").write_text("C&O-777")
-    left, _, n_read = erasure_search.remaining(tmp_path, person)
+    left, _, n_read = search.remaining(tmp_path, person)
     assert ([path.name for path in left], n_read) == (["a.html", "b.json"], 3)
 
 
@@ -365,7 +358,7 @@ def test_folders_change_places(tmp_path):
     for name in ("new", "old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "which").write_text(name)
-    erasure_lists.exchange.folders(tmp_path / "new", tmp_path / "old")
+    of_lists.exchange.folders(tmp_path / "new", tmp_path / "old")
     assert [(tmp_path / name / "which").read_text() for name in ("new", "old")] == ["old", "new"]
     assert sorted(os.listdir(tmp_path)) == ["new", "old"]
 

@@ -17,8 +17,9 @@ from churn.errors import HeldBackError
 from churn.features import running
 from churn.features.labels import Definition
 from churn.features.spans import Span
-from churn.io import bundle, probe
+from churn.io import bundle
 from churn.io.bundle import Bundle
+from churn.io.modelling import probe
 from churn.learning import backtest, baselines, gate, models, trial
 from churn.learning.baselines import Baseline
 from churn.learning.models import Recipe

@@ -13,7 +13,8 @@ from reference import World
 
 from churn import contracts
 from churn.errors import HeldBackError
-from churn.io import impact_report, tables, track
+from churn.io import tables
+from churn.io.documents import impact_report, track
 from churn.proof import effects, impact, sequences
 from churn.proof.effects import Arms
 from churn.retention import holdout

@@ -11,7 +11,7 @@ import pytest
 from commandline import exit_code
 
 import churn
-from churn.io import story
+from churn.io.documents import story
 
 nbformat = pytest.importorskip("nbformat", reason="the notebook extra is not installed")
 

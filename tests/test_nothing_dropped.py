@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from logbook import Logbook, events, totals
 
 from churn import simulate
-from churn.io import accounts
+from churn.io.intake import accounts
 from churn.simulate import Defects, World
 from churn.stages.score import parted
 

@@ -12,8 +12,10 @@ from commandline import composed, exit_code, logging_as_before
 
 from churn import contracts
 from churn.errors import ChurnError, ConfigurationError, HeldBackError
-from churn.io import expiry, gauges, journal, outbox, past_weeks, publish, records, tables
-from churn.io.outbox import Message
+from churn.io import journal, records, revisions, tables
+from churn.io.sending import outbox
+from churn.io.sending.outbox import Message
+from churn.io.weekly import expiry, gauges, past_weeks
 from churn.settings import Settings, WeeklySettings
 from churn.usage import quality
 from churn.usage.quality import Verdict
@@ -197,7 +199,7 @@ def test_an_old_week_that_was_being_removed_is_swept_up(
         patch.setattr(expiry.shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             expiry.expire(tmp_path, keep_weeks=53)
-    assert len(publish.revisions(tmp_path / "published")) == 53
+    assert len(revisions.names(tmp_path / "published")) == 53
     (left,) = tables.sweep(tmp_path)
     assert left.parent == tmp_path / "published"
 
@@ -215,7 +217,7 @@ def test_old_weeks_go_but_what_was_answered_and_the_last_year_stay(tmp_path: Pat
     assert expiry.expire(tmp_path, keep_weeks=0) == []
     gone = expiry.expire(tmp_path, keep_weeks=53)
     assert gone == [f"{weeks[0]}/r1", f"{weeks[0]}/r2", *(f"{week}/r1" for week in weeks[2:7])]
-    left = publish.revisions(tmp_path / "published")
+    left = revisions.names(tmp_path / "published")
     assert left == [f"{weeks[1]}/r1", *(f"{week}/r1" for week in weeks[7:])]
     assert not (tmp_path / "published" / weeks[0]).exists()
     assert [path.name for path in (tmp_path / "published").glob(".*")] == []

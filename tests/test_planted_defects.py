@@ -33,7 +33,7 @@ DEFECTS = {
     "double append": Defect(
         (
             (
-                "io/sources.py",
+                "io/intake/sources.py",
                 "firsts = {delivery.sha256: delivery for",
                 "firsts = {delivery.path: delivery for",
             ),
@@ -65,7 +65,7 @@ DEFECTS = {
     "swallowed bad row": Defect(
         (
             (
-                "io/index.py",
+                "io/intake/index.py",
                 'read = sum(row["n"] for row in rows)',
                 'read = sum(row["n"] for row in rows if row["fault"] in (0, events.EXCLUDED))',
             ),
@@ -73,14 +73,18 @@ DEFECTS = {
         "tests/test_nothing_dropped.py::test_a_log_with_every_defect_is_accounted_for_to_the_row",
     ),
     "live formula in CSV": Defect(
-        (("io/export.py", """return _BARE.sub("'", value)""", "return value"),),
+        (("io/documents/export.py", """return _BARE.sub("'", value)""", "return value"),),
         "tests/test_private.py::test_live_formula",
     ),
     "live formula in XLSX": Defect(
         (
-            ("io/workbook.py", '"strings_to_formulas": False', '"strings_to_formulas": True'),
             (
-                "io/workbook.py",
+                "io/documents/workbook.py",
+                '"strings_to_formulas": False',
+                '"strings_to_formulas": True',
+            ),
+            (
+                "io/documents/workbook.py",
                 "sheet.write_string(*place, value, look)",
                 "sheet.write(*place, value, look)",
             ),
@@ -90,7 +94,7 @@ DEFECTS = {
     "logged secret": Defect(
         (
             (
-                "io/smtp.py",
+                "io/sending/smtp.py",
                 "server.login(*login)",
                 '__import__("logging").getLogger("churn").debug("login %s", login), server.login(*login)',
             ),
@@ -101,7 +105,7 @@ DEFECTS = {
         (
             (
                 "stages/forget.py",
-                "changed = erasure_lists.in_revisions(place, person, account, notices=settings.deliver.notify)",
+                "changed = of_lists.in_revisions(place, person, account, notices=settings.deliver.notify)",
                 "changed: list[str] = []",
             ),
         ),

@@ -14,9 +14,11 @@ from products import SMALL, named, sources_of
 
 from churn import data_only, unseen
 from churn.errors import ConfigurationError, InputError
-from churn.io import export, forgotten, secret
+from churn.io import secret
+from churn.io.documents import export
 from churn.io.engine import Resources, opened
 from churn.io.engine.guard import LOOK_OUTSIDE, require_inside
+from churn.io.intake import forgotten
 from churn.usage.columns import parsed_query
 
 # --- secrets ----------------------------------------------------------------------------------
@@ -246,7 +248,7 @@ def test_live_formula(tmp_path):
     import openpyxl
     from handouts import sample
 
-    from churn.io import workbook
+    from churn.io.documents import workbook
 
     listing = sample()
     texts = [name for name in listing.rows if str(listing.rows[name].dtype) in ("object", "str")]

@@ -13,8 +13,8 @@ import pytest
 
 from churn.contracts import LIST_COLUMNS
 from churn.errors import ConfigurationError, InputError
-from churn.io import publish, tables
-from churn.io.people import FILES
+from churn.io import publish, revisions, tables
+from churn.io.documents.people import FILES
 from churn.io.workspace import SIDES, USAGE
 from churn.settings import Settings, SourceSettings, WeeklySettings
 
@@ -120,7 +120,7 @@ def test_a_revision_holds_the_files_for_people_the_tables_the_card_and_nothing_e
     ]
     assert pd.read_parquet(place / "reasons.parquet")["sentence"].tolist() == ["less"]
     assert office.current() == "2026-01-05/r1\n"
-    assert publish.current(office.published) == place
+    assert revisions.current(office.published) == place
     assert not [p for p in office.published.rglob("*") if p.name.startswith(".")]
 
 
@@ -177,7 +177,7 @@ def test_the_same_again_makes_no_revision_and_something_else_does(office: Office
     first = office.publish(MONDAY)
     before = {p: p.read_bytes() for p in first.rglob("*") if p.is_file()}
     assert office.publish(MONDAY) == first
-    assert publish.revisions(office.published) == ["2026-01-05/r1"]
+    assert revisions.names(office.published) == ["2026-01-05/r1"]
     office.scored(MONDAY, ["c2"])
     assert office.publish(MONDAY) == first.with_name("r2")
     assert office.current() == "2026-01-05/r2\n"
@@ -195,7 +195,7 @@ def test_current_is_the_greatest_week_with_its_last_revision_by_number(office: O
         office.scored(NEXT, [f"c{number}"])
         office.publish(NEXT)
     assert office.current() == "2026-01-12/r11\n"
-    assert publish.revisions(office.published) == [
+    assert revisions.names(office.published) == [
         "2026-01-05/r1",
         *(f"2026-01-12/r{n}" for n in range(1, 12)),
     ]
@@ -217,14 +217,14 @@ def test_what_is_staged_or_no_revision_is_not_counted(office: Office) -> None:
     (office.published / ".staging-1" / "r9").mkdir(parents=True)
     (office.published / ".staging-1" / "r9" / "manifest.json").write_text("{}")
     (office.published / "2026-01-19" / "rest").mkdir(parents=True)
-    assert publish.revisions(office.published) == ["2026-01-05/r1"]
+    assert revisions.names(office.published) == ["2026-01-05/r1"]
     office.scored(MONDAY, ["c9"])
     assert office.publish(MONDAY).name == "r2"
 
 
 def test_before_anything_is_published_nothing_is_current(tmp_path: Path) -> None:
-    assert publish.current(tmp_path / "published") is None
-    assert publish.revisions(tmp_path / "published") == []
+    assert revisions.current(tmp_path / "published") is None
+    assert revisions.names(tmp_path / "published") == []
 
 
 def test_a_dry_run_tells_who_joins_and_leaves_and_publishes_nothing(
@@ -234,7 +234,7 @@ def test_a_dry_run_tells_who_joins_and_leaves_and_publishes_nothing(
     log.propagate = True
     with caplog.at_level(logging.INFO, logger="churn"):
         office.publish(MONDAY, weekly=WeeklySettings(dry_run=True))
-        assert publish.revisions(office.published) == []
+        assert revisions.names(office.published) == []
         assert [r.getMessage() for r in caplog.records] == [
             "dry run: 2 on the list, 2 new, 0 leave", "  + c0", "  + c1"]  # fmt: skip
         caplog.clear()
@@ -254,12 +254,12 @@ def test_a_dry_run_tells_who_joins_and_leaves_and_publishes_nothing(
 @pytest.mark.parametrize("name", ["scores.parquet", "digests/anna.eml"])
 def test_a_file_that_is_not_the_published_one_is_named(office: Office, name: str) -> None:
     place = office.publish(MONDAY)
-    assert publish.verify(place) == office.manifest("2026-01-05/r1")
+    assert revisions.verify(place) == office.manifest("2026-01-05/r1")
     path = place / name
     expected = sha256(path)
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(InputError) as caught:
-        publish.verify(place)
+        revisions.verify(place)
     assert str(path) in caught.value.what
     assert "is not the file that was" in caught.value.what
     assert sha256(path) in caught.value.got
@@ -267,7 +267,7 @@ def test_a_file_that_is_not_the_published_one_is_named(office: Office, name: str
     assert caught.value.next_step
     path.unlink()
     with pytest.raises(InputError) as caught:
-        publish.verify(place)
+        revisions.verify(place)
     assert caught.value.got == "no such file"
 
 
@@ -280,10 +280,10 @@ def test_a_revision_is_given_its_name_by_one_rename_and_current_comes_last(
     real, seen = publish.os.replace, []
 
     def watched(source: Any, target: Any) -> None:
-        seen.append((Path(target).name, office.current(), publish.revisions(office.published)))
+        seen.append((Path(target).name, office.current(), revisions.names(office.published)))
         real(source, target)
-        for name in publish.revisions(office.published):
-            publish.verify(office.published / name)
+        for name in revisions.names(office.published):
+            revisions.verify(office.published / name)
 
     monkeypatch.setattr(publish.os, "replace", watched)
     office.publish(MONDAY)
@@ -325,7 +325,7 @@ def test_a_pointer_to_nothing_is_refused_with_what_stands_in_it(
     office.publish(MONDAY)
     (office.published / "CURRENT").write_bytes(said + b"\n")
     with pytest.raises(InputError) as caught:
-        publish.current(office.published)
+        revisions.current(office.published)
     assert caught.value.what == f"{office.published / 'CURRENT'} names no revision"
     assert caught.value.got == repr(said.decode(errors="replace"))
     assert caught.value.expected == "the date and number of one, such as 2026-01-05/r1"
@@ -354,7 +354,7 @@ def test_publishing_again_restores_what_was_damaged_and_touches_nothing_else(
         *(f"{path} was not the file that was published: restored" for path in sorted(hurt)),
         f"published before, and nothing changes: {place}",
     ]
-    publish.verify(place)
+    revisions.verify(place)
 
 
 @pytest.mark.parametrize(("name", "command"), [("late", "rollup"), ("scores", "score")])
@@ -364,4 +364,4 @@ def test_a_table_that_is_not_there_names_the_command_that_makes_it(
     (office.place / name / "_manifest.json").unlink()
     with pytest.raises(ConfigurationError, match=f"churn {command}"):
         office.publish(MONDAY)
-    assert publish.revisions(office.published) == []
+    assert revisions.names(office.published) == []

@@ -13,7 +13,7 @@ import yaml
 
 from churn.conf_tree import CONF
 from churn.features.definitions import Feature
-from churn.io import witness
+from churn.io.modelling import witness
 from churn.retention import language, reasons
 from churn.retention.language import LOWERS, RAISES, Template
 from churn.settings import Settings, spoken

@@ -12,7 +12,7 @@ from commandline import _in_place_of_stages, exit_code
 
 from churn import errors
 from churn.errors import ChurnError
-from churn.io import gates
+from churn.io.weekly import gates
 from churn.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ import panels
 import pytest
 
 from churn.features.definitions import Feature
-from churn.io.study import N_RANDOM, N_UNPRUNED, Study
+from churn.io.lab.study import N_RANDOM, N_UNPRUNED, Study
 from churn.learning import backtest, baselines, metrics, search, trial
 from churn.learning.models import Recipe
 from churn.learning.search import Space, Trial

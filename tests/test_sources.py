@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from logbook import Logbook, day, events, row, totals
 
-from churn.io import sources
-from churn.io.index import READING
+from churn.io.intake import sources
+from churn.io.intake.index import READING
 from churn.settings import SourceSettings
 
 RETAIL = Path(__file__).parents[2] / "shared" / "data" / "online_retail"
@@ -72,7 +72,7 @@ def test_a_value_that_is_no_number_is_refused_in_parquet_too(book, value):
 
 
 def test_line_numbers_hold_over_blocks(book, monkeypatch):
-    monkeypatch.setattr("churn.io.formats.BLOCK_BYTES", 4096)
+    monkeypatch.setattr("churn.io.intake.formats.BLOCK_BYTES", 4096)
     bad, lines, number = [], ["customer_id,ts,event,text"], 1
     for i in range(2000):
         number += 1
@@ -94,7 +94,7 @@ def test_line_numbers_hold_over_blocks(book, monkeypatch):
 
 
 def test_json_lines_keep_their_numbers_and_nested_fields_are_found(book, monkeypatch):
-    monkeypatch.setattr("churn.io.formats.BLOCK_BYTES", 64)
+    monkeypatch.setattr("churn.io.intake.formats.BLOCK_BYTES", 64)
     good = '{"user":{"id":"u1"},"at":1767225600.5,"event":"x","value":2.5,"a.b":"p"}\n'
     book.text("a.jsonl", good + "\n{broken\n[1]\n" + good.replace("u1", "u2") + '"text"\n')
     columns = {"customer_id": "user.id", "ts": "at", "user_id": "a.b"}
@@ -221,7 +221,7 @@ def test_what_has_not_changed_is_not_judged_again(book, monkeypatch):
     book.parquet("b.parquet", [row()])
     first = book.take_in()
     monkeypatch.setattr("churn.usage.events.tally", None)
-    monkeypatch.setattr("churn.io.formats.csv_blocks", None)
+    monkeypatch.setattr("churn.io.intake.formats.csv_blocks", None)
     again = book.take_in()
     assert again.accounts == first.accounts
     assert again.rejects.equals(first.rejects)

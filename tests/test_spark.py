@@ -32,8 +32,9 @@ from test_properties import AS_OF, CANCELLATION, INACTIVITY, SNAPSHOTS, any_worl
 
 from churn.errors import ChurnError, ConfigurationError, InputError
 from churn.features import definitions
-from churn.io import sources, tables
+from churn.io import tables
 from churn.io.engine import Engine, Resources, opened
+from churn.io.intake import sources
 from churn.timeline import Arrival
 
 pytestmark = [*together.ON_SPARK]

@@ -23,8 +23,11 @@ from logbook import totals
 from postgres import IN_URL, PASSWORD, Server, psycopg
 
 from churn.errors import ChurnError, ConfigurationError, DeliveryError, InputError, MachineError
-from churn.io import listing, outbox, sink, sources, sql_feedback, tables
+from churn.io import tables
 from churn.io.engine import Resources
+from churn.io.feedback import sql_feedback
+from churn.io.intake import listing, sources
+from churn.io.sending import outbox, sink
 from churn.settings import SinkSettings, SourceSettings
 from churn.stages import check, features, rollup
 from churn.timeline import Arrival
@@ -240,7 +243,7 @@ def test_a_run_that_dies_between_landing_and_recording_loses_and_repeats_nothing
     assert customers(log.take_in()) == ["007", "7", "7", "8", "9"]
     add(log, "10")
     with monkeypatch.context() as dying:
-        dying.setattr("churn.io.landing.put", _die)
+        dying.setattr("churn.io.intake.landing.put", _die)
         with pytest.raises(KeyboardInterrupt):
             log.fetch()
     assert customers(log.take_in()) == ["007", "10", "7", "7", "8", "9"]
@@ -437,7 +440,7 @@ def test_an_empty_table_is_refused(log):
 
 def test_two_runs_do_not_land_at_once(log):
     from churn.errors import LockedError
-    from churn.io import landing
+    from churn.io.intake import landing
     from churn.io.lock import held
 
     place = landing.folder(log.source(), workspace=log.workspace)

@@ -24,7 +24,8 @@ import yaml
 
 from churn.errors import ConfigurationError
 from churn.features.labels import Definition
-from churn.io import bundle, lock, spool, store, tracking
+from churn.io import bundle, lock
+from churn.io.lab import spool, store, tracking
 from churn.settings import (
     BacktestSettings,
     EngineSettings,

@@ -12,7 +12,8 @@ import pytest
 from churn import contracts
 from churn.errors import ConfigurationError, HeldBackError
 from churn.features.labels import Definition
-from churn.io import bundle, plots, tables
+from churn.io import bundle, tables
+from churn.io.lab import plots
 from churn.learning import models
 from churn.retention import evidence
 from churn.settings import (

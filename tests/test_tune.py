@@ -17,8 +17,9 @@ from commandline import composed
 from test_backtest_command import AS_OF, place, settings  # noqa: F401 - a fixture
 
 from churn.errors import ConfigurationError, HeldBackError
-from churn.io import origins, tables
+from churn.io import tables
 from churn.io.engine import opened, resources
+from churn.io.modelling import origins
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.learning import search
 from churn.settings import BacktestSettings, FeatureSettings, Settings, TrainSettings, TuneSettings

@@ -9,7 +9,8 @@ import pytest
 
 from churn.errors import HeldBackError, InputError
 from churn.features.definitions import Feature
-from churn.io import challenge, tables
+from churn.io import tables
+from churn.io.lab import challenge
 from churn.learning import uplift
 from churn.learning.models import Recipe
 from churn.settings import Settings

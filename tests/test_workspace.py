@@ -11,7 +11,8 @@ from world import rolled_up
 
 from churn.errors import ConfigurationError, InputError
 from churn.features.labels import Definition
-from churn.io import plans, records
+from churn.io import records
+from churn.io.modelling import plans
 from churn.io.workspace import Workspace
 from churn.settings import FeatureSettings, Settings
 

@@ -21,8 +21,9 @@ from churn import contracts
 from churn.features import definitions, panel
 from churn.features.definitions import Feature, Vocabulary
 from churn.features.labels import Definition
-from churn.io import panels, tables
+from churn.io import tables
 from churn.io.engine import Resources, opened, resources
+from churn.io.modelling import panels
 from churn.io.workspace import SIDES, Workspace, arrow_schema, weigh
 from churn.settings import CONF, Settings, SourceSettings, feature_documents
 from churn.stages import rollup

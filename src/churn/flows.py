@@ -18,24 +18,11 @@ from churn.errors import (
     LockedError,
     NotArrivedError,
 )
-from churn.io import (
-    apart,
-    bundle,
-    delivery,
-    expiry,
-    gate_report,
-    gates,
-    gauges,
-    journal,
-    progress,
-    publish,
-    rehearsal,
-    sink,
-    standing,
-    tables,
-)
-from churn.io.apart import Worker
+from churn.io import bundle, journal, progress, publish, tables
 from churn.io.lock import held
+from churn.io.sending import delivery, sink, standing
+from churn.io.weekly import apart, expiry, gate_report, gates, gauges, rehearsal
+from churn.io.weekly.apart import Worker
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings, SinkSettings
 from churn.timeline import as_of_dates, parse_date

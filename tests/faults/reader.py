@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from churn.io import publish
+from churn.io import revisions
 
 
 class Reader:
@@ -29,10 +29,10 @@ class Reader:
         while not self._is_over.wait(0.004):
             self.n_polls += 1
             try:
-                place = publish.current(self._published)
+                place = revisions.current(self._published)
                 if place is None:
                     continue
-                as_of = publish.verify(place)["as_of"]
+                as_of = revisions.verify(place)["as_of"]
                 assert place.parent.name == as_of, f"{place} is of {as_of}"
             except Exception as error:  # noqa: BLE001 - whatever a reader meets is a finding
                 self.wrong.append(repr(error))

@@ -10,7 +10,8 @@ import pytest
 from weeks import Prepared
 
 from churn.errors import NotArrivedError
-from churn.io import accounts, convert, listing, tables
+from churn.io import tables
+from churn.io.intake import accounts, convert, listing
 from churn.settings import Settings, SourceSettings
 from churn.stages import rollup
 

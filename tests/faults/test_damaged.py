@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from weeks import SECOND, Ended, Prepared, Trial
 
-from churn.io import publish
+from churn.io import revisions
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -51,7 +51,7 @@ def judged(ready: Prepared, trial: Trial, ended: Ended, name: str) -> None:
         assert "  next:  " in ended.said
         assert (trial.published / SECOND / "r2").exists() is False
         return
-    assert publish.revisions(trial.published) == [*ready.bytes]
+    assert revisions.names(trial.published) == [*ready.bytes]
     assert trial.revision(f"{SECOND}/r1") == ready.bytes[f"{SECOND}/r1"], name
 
 

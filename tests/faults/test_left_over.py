@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from churn.errors import InputError, LockedError
-from churn.io import publish, tables
+from churn.io import revisions, tables
 from churn.io.lock import held
 
 HOLDS = """
@@ -71,7 +71,7 @@ def test_a_revision_that_a_killed_run_had_staged_is_no_revision(tmp_path: Path) 
     left = tmp_path / ".staging-0" / "revision"
     left.mkdir(parents=True)
     (left / "manifest.json").write_text("{}")
-    assert publish.revisions(tmp_path) == []
+    assert revisions.names(tmp_path) == []
 
 
 def test_a_damaged_part_is_written_again(tmp_path: Path) -> None:

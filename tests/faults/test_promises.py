@@ -21,7 +21,7 @@ from test_again import late_rows
 from weeks import FIRST, SECOND, THIRD, Prepared, Trial
 
 from churn.commands import COMMANDS
-from churn.io import publish, tables
+from churn.io import revisions, tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
@@ -88,7 +88,7 @@ class Job(RuleBasedStateMachine):
     @precondition(lambda self: "forget" in COMMANDS and not self.forgotten)
     def forget(self) -> None:
         """Somebody on the current list, who is on no list afterwards; revisions may change for that."""
-        place = publish.current(self.trial.published)
+        place = revisions.current(self.trial.published)
         assert place
         rows = pq.read_table(place / "retention_list.parquet", columns=["customer_id"])
         customer = rows["customer_id"][0].as_py()
@@ -107,7 +107,7 @@ class Job(RuleBasedStateMachine):
     @invariant()
     def current_is_complete_and_the_greatest(self) -> None:
         if hasattr(self, "trial"):
-            assert self.trial.current == publish.revisions(self.trial.published)[-1]
+            assert self.trial.current == revisions.names(self.trial.published)[-1]
 
     @invariant()
     def every_row_is_accounted_for(self) -> None:
@@ -116,7 +116,7 @@ class Job(RuleBasedStateMachine):
         rows = tables.facts(self.trial.place / "daily", made_by="rollup")["rows"]
         assert rows["read"] == sum(rows[n] for n in ("used", "duplicate", "excluded", "refused"))
         for name in self.seen:
-            counts = publish.verify(self.trial.published / name)["counts"]
+            counts = revisions.verify(self.trial.published / name)["counts"]
             assert counts["active_customers"] == counts["scored"] + counts["not_scored"]
 
     @invariant()

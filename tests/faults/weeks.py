@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from churn.io import publish, tables
+from churn.io import revisions, tables
 
 FIRST, SECOND, THIRD = "2025-10-20", "2025-10-27", "2025-11-03"
 SIDES = ("customers", "subscriptions", "contacts")
@@ -180,13 +180,13 @@ class Trial:
     def revision(self, name: str) -> dict[str, bytes]:
         """Every file of a revision by its path below it, after its manifest was found to hold."""
         folder = self.published / name
-        publish.verify(folder)
+        revisions.verify(folder)
         found = [path for path in folder.rglob("*") if path.is_file()]
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
     def everything(self) -> dict[str, dict[str, bytes]]:
         """Every revision there is."""
-        return {name: self.revision(name) for name in publish.revisions(self.published)}
+        return {name: self.revision(name) for name in revisions.names(self.published)}
 
     @property
     def current(self) -> str:
@@ -239,7 +239,7 @@ class Prepared:
     @cached_property
     def gates(self) -> dict[str, Any]:
         """What the gates found in an undisturbed run, as it stands in the manifest."""
-        return dict(publish.verify(self.undisturbed.published / SECOND / "r1")["gates"])
+        return dict(revisions.verify(self.undisturbed.published / SECOND / "r1")["gates"])
 
 
 def prepared(scratch: Path, forks: Forks) -> Prepared:

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from churn.errors import ConfigurationError
 from churn.features.labels import Definition
-from churn.io import bundle, records, scorecard, story, tables
+from churn.io import bundle, records, tables
+from churn.io.documents import story
+from churn.io.lab import scorecard
 from churn.io.workspace import Workspace
 from churn.learning import backtest
 

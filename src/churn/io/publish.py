@@ -6,7 +6,6 @@ sees the list of last week or of this week, complete, and never a mix.
 
 import logging
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,15 +15,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from churn.errors import DeliveryError, InputError
-from churn.io import bundle, earlier, people, revised, tables
+from churn.errors import DeliveryError
+from churn.io import bundle, revisions, tables
+from churn.io.documents import people
+from churn.io.weekly import revised
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.retention.policy import Policy
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
 
-MANIFEST = earlier.MANIFEST
+MANIFEST = revisions.MANIFEST
 TABLES = {
     "retention_list": ("retention", "retain"),
     "scores": ("scores", "score"),
@@ -47,7 +48,7 @@ def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Pat
         folder.mkdir()
         _gather(workspace, folder, as_of)
         manifest = _manifest(settings, workspace, folder, as_of) | {"gates": dict(gates)}
-        present = [*earlier.numbered(published / as_of.isoformat()).values()]
+        present = [*revisions.numbered(published / as_of.isoformat()).values()]
         if present:
             manifest["changes"] = revised.changes(present[-1], folder, manifest=manifest)
         tables.write_sealed(folder / MANIFEST, manifest)
@@ -62,31 +63,10 @@ def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Pat
     return place
 
 
-def current(published: Path) -> Path | None:
-    """The folder of the current revision, or None when nothing was ever published."""
-    pointer = published / "CURRENT"
-    if not pointer.exists():
-        return None
-    name = pointer.read_bytes().decode(errors="replace").strip()
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d/r\d+", name) or not (published / name).is_dir():
-        raise InputError(
-            f"{pointer} names no revision",
-            got=repr(name),
-            expected="the date and number of one, such as 2026-01-05/r1",
-            next_step="run `churn weekly`, which writes it anew",
-        )
-    return published / name
-
-
-def revisions(published: Path) -> list[str]:
-    """All revisions as `<as_of>/r<N>`, the oldest first."""
-    weeks = sorted(week for week in published.glob("[!.]*") if week.is_dir())
-    found = [place for week in weeks for place in earlier.numbered(week).values()]
-    return [place.relative_to(published).as_posix() for place in found]
-
-
 def _gather(workspace: Workspace, folder: Path, as_of: date) -> None:
-    from churn.io import model_card  # it knows the learning room; `churn status` should not wait
+    from churn.io.lab import (
+        model_card,  # it knows the learning room; `churn status` should not wait
+    )
 
     part = as_of.isoformat()
     for name, (table, command) in TABLES.items():
@@ -109,7 +89,7 @@ def _manifest(
     usage = workspace.usage_facts()
     n_scored = pq.ParquetFile(folder / "scores.parquet").metadata.num_rows
     n_not = len(tables.read(workspace.folder("not_scored"), made_by="score", part=part))
-    before = earlier.latest(settings, as_of)
+    before = revisions.latest(settings, as_of)
     return {
         "as_of": part,
         "previous": before and {"revision": before.revision, "manifest_sha256": before.sha256},
@@ -180,7 +160,7 @@ def _settled(week: Path, folder: Path) -> tuple[Path, bool]:
     What became known since and changed no file makes no revision: the manifest may differ. Neither
     does a return to what was known before.
     """
-    present = earlier.numbered(week)
+    present = revisions.numbered(week)
     files = _files(folder)
     for place in reversed(present.values()):
         if _files(place) == files:
@@ -214,11 +194,11 @@ def _restore(place: Path, folder: Path) -> None:
 
 def _point(published: Path) -> None:
     """Make the greatest `as_of` with its last revision the current one."""
-    newest = revisions(published)[-1]
+    newest = revisions.names(published)[-1]
     try:
         tables.write_bytes(published / "CURRENT", f"{newest}\n".encode())
     except OSError as error:
-        if current(published) != published / newest:
+        if revisions.current(published) != published / newest:
             raise
         raise DeliveryError(
             "the list is published, but the disk has not confirmed it",
@@ -235,7 +215,7 @@ def _tell_difference(published: Path, folder: Path) -> None:
             "customer_id"
         ].to_pylist()
     )
-    place = current(published)
+    place = revisions.current(published)
     old = _members(place) if place else set()
     log.info("dry run: %d on the list, %d new, %d leave", len(new), len(new - old), len(old - new))
     for customer in sorted(new - old):
@@ -247,11 +227,3 @@ def _tell_difference(published: Path, folder: Path) -> None:
 def _members(place: Path) -> set[str]:
     path = place / "retention_list.parquet"
     return set(pq.read_table(path, columns=["customer_id"])["customer_id"].to_pylist())
-
-
-def verify(place: Path) -> Mapping[str, Any]:
-    """The manifest of the revision at `place`; raises `InputError` when a file does not match it."""
-    manifest: Mapping[str, Any] = earlier.manifest_of(place)
-    for name in manifest["files"]:
-        earlier.trusted(place, name)
-    return manifest

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from churn import contracts
-from churn.io import earlier, publish, tables
+from churn.io import revisions, tables
 from churn.io.workspace import Workspace, arrow_schema, empty
 from churn.proof.outcomes import as_contacts
 
@@ -63,10 +63,10 @@ def lists(place: Path, days: Collection[date]) -> pd.DataFrame:
     published = place / "published"
     found = [
         _listed(
-            pq.read_table(earlier.trusted(published / name, earlier.LIST)).to_pandas(),
-            pq.read_table(earlier.trusted(published / name, "reasons.parquet")).to_pandas(),
+            pq.read_table(revisions.trusted(published / name, revisions.LIST)).to_pandas(),
+            pq.read_table(revisions.trusted(published / name, "reasons.parquet")).to_pandas(),
         )
-        for name in publish.revisions(published)
+        for name in revisions.names(published)
         if name.split("/")[0] in {day.isoformat() for day in days}
     ]
     made = place / "retention"

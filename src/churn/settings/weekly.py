@@ -47,7 +47,7 @@ class ReplaySettings:
 
 
 LEAST_WEEKS = 53
-"""This week's list and the 52 before it, which say who comes back (`earlier.REMEMBERED`)."""
+"""This week's list and the 52 before it, which say who comes back (`revisions.REMEMBERED`)."""
 
 
 @dataclass

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from churn.errors import HeldBackError
-from churn.io import bundle, guests, origins, recipes, report, runs, shared, store, tables, tracking
+from churn.io import bundle, tables
 from churn.io.engine import opened, resources
-from churn.io.store import Store
+from churn.io.lab import report, runs, shared, store, tracking
+from churn.io.lab.store import Store
+from churn.io.modelling import guests, origins, recipes
 from churn.io.workspace import Workspace
 from churn.learning import backtest, trial
 from churn.retention import policies

@@ -10,9 +10,10 @@ from sqlglot import parse_one
 
 from churn import contracts
 from churn.features import inventory, panel
-from churn.io import accounts, plans, sources
 from churn.io.engine import Engine, opened, resources
-from churn.io.sources import Intake
+from churn.io.intake import accounts, sources
+from churn.io.intake.sources import Intake
+from churn.io.modelling import plans
 from churn.io.workspace import SIDES, empty
 from churn.settings import Settings
 from churn.usage import contents, daily, first_days

@@ -2,7 +2,8 @@
 
 import logging
 
-from churn.io import bundle, comparing, model_card, runs, store, tables, tracking
+from churn.io import bundle, tables
+from churn.io.lab import comparing, model_card, runs, store, tracking
 from churn.learning import comparison
 from churn.settings import Settings
 

@@ -8,8 +8,9 @@ import pandas as pd
 from churn.errors import HeldBackError
 from churn.features import candidates, inventory, plan
 from churn.features.candidates import Candidates
-from churn.io import choice, tables
+from churn.io import tables
 from churn.io.engine import Engine, opened, resources
+from churn.io.lab import choice
 from churn.io.workspace import Workspace
 from churn.settings import Settings
 

@@ -1,8 +1,10 @@
 """`churn deliver`: mails, notices and the copy of the current list, and all that could not be sent before."""
 
 from churn.errors import ConfigurationError, DeliveryError, HeldBackError
-from churn.io import delivery, gauges, publish, sink
+from churn.io import revisions
 from churn.io.lock import held
+from churn.io.sending import delivery, sink
+from churn.io.weekly import gauges
 from churn.settings import Settings
 
 
@@ -17,7 +19,7 @@ def run(settings: Settings) -> None:
             next_step="set deliver.host and deliver.head; the mails stand beside the list as .eml",
         )
     delivery.require(settings.deliver)
-    if publish.current(settings.place / "published") is None:
+    if revisions.current(settings.place / "published") is None:
         raise HeldBackError(
             "no list was ever published here",
             got=f"nothing in {settings.place / 'published'}",

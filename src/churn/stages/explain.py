@@ -12,9 +12,11 @@ import pyarrow as pa
 from churn import contracts
 from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Vocabulary
-from churn.io import bundle, records, roster, tables, witness
+from churn.io import bundle, records, tables
 from churn.io.bundle import Bundle
+from churn.io.documents import roster
 from churn.io.engine import opened, resources
+from churn.io.modelling import witness
 from churn.io.workspace import Workspace
 from churn.learning import models, shapley
 from churn.retention import evidence, language, ranking, reasons, what_if
@@ -235,7 +237,7 @@ def _importance(
 ) -> None:
     """Which features and families move the scores most, over an even sample of all scored customers:
     `importance.json` (feature → share of the mean |contribution|) and a picture by family."""
-    from churn.io import plots  # half a second that `customer=ID` does not need
+    from churn.io.lab import plots  # half a second that `customer=ID` does not need
 
     n = min(settings.explain.n_global, len(features))
     sample = features.iloc[np.unique(np.linspace(0, len(features) - 1, n).astype(int))]

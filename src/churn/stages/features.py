@@ -10,8 +10,10 @@ from typing import Any
 
 from churn.features import panel
 from churn.features.definitions import Feature
-from churn.io import panels, plans, sink, tables
+from churn.io import tables
 from churn.io.engine import opened, resources
+from churn.io.modelling import panels, plans
+from churn.io.sending import sink
 from churn.io.workspace import Workspace, weigh
 from churn.settings import Settings
 

@@ -8,21 +8,13 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from churn.errors import ConfigurationError, MachineError
-from churn.io import (
-    copies,
-    erasure,
-    erasure_intake,
-    erasure_lists,
-    forgotten,
-    landing,
-    outbox,
-    sink,
-    tables,
-)
-from churn.io import erasure_search as search
-from churn.io.erasure import Account
-from churn.io.erasure_intake import Deliveries
-from churn.io.erasure_search import Person
+from churn.io import tables
+from churn.io.erasure import by_kind, of_intake, of_lists, search
+from churn.io.erasure.by_kind import Account
+from churn.io.erasure.of_intake import Deliveries
+from churn.io.erasure.search import Person
+from churn.io.intake import forgotten, landing
+from churn.io.sending import copies, outbox, sink
 from churn.settings import Settings
 
 log = logging.getLogger("churn")
@@ -38,7 +30,7 @@ def run(settings: Settings) -> None:
     place = settings.place
     gone = forgotten.remember(place, kind, who, is_erased=False)
     person = _person(settings, kind, who)
-    told = erasure_intake.found(place, person, settings.source)
+    told = of_intake.found(place, person, settings.source)
     account = _erased(settings, person, told, digest=gone.digest)
     n_sent = sink.forget(settings.sink, who) if kind == "customer" else 0
     left, unknown, n_read = search.remaining(place, person)
@@ -85,7 +77,7 @@ def _person(settings: Settings, kind: str, who: str) -> Person:
     columns = frozenset(landing.id_columns(settings.source)[kind])
     if kind == "user":
         return Person(kind, who, columns)
-    ours, others = erasure_lists.names_of(settings.place, who), set[str]()
+    ours, others = of_lists.names_of(settings.place, who), set[str]()
     for path in search.files(settings.place):
         if path.suffix == ".parquet" and {"customer_id", "customer_name"} <= {
             *pq.read_schema(path).names
@@ -100,19 +92,19 @@ def _person(settings: Settings, kind: str, who: str) -> Person:
 def _erased(settings: Settings, person: Person, told: Deliveries, *, digest: str) -> Account:
     """Everything that is ours, in the order in which it can be taken up again after a kill."""
     place, account = settings.place, Account()
-    erasure.leftovers(place, account)
+    by_kind.leftovers(place, account)
     for path in search.files(place):
-        account.looked[erasure.folder_of(place, path)] += 1
-    changed = erasure_lists.in_revisions(place, person, account, notices=settings.deliver.notify)
+        account.looked[by_kind.folder_of(place, path)] += 1
+    changed = of_lists.in_revisions(place, person, account, notices=settings.deliver.notify)
     for name in changed if settings.deliver.copy_to else []:
         outbox.add(place, copies.message(settings.deliver, place=place, revision=name))
-    erasure_lists.in_outbox(place, person, account)
-    erasure_lists.in_lists(place, person, account)
-    erasure_intake.erase(place, person, told, account, digest=digest)
-    erasure.in_tables(place, person, account, judged=erasure_intake.judged(place))
-    erasure.in_loose_tables(place, person, account)
-    erasure.in_databases(place, person, account)
-    erasure.in_texts(place, person, account)
+    of_lists.in_outbox(place, person, account)
+    of_lists.in_lists(place, person, account)
+    of_intake.erase(place, person, told, account, digest=digest)
+    by_kind.in_tables(place, person, account, judged=of_intake.judged(place))
+    by_kind.in_loose_tables(place, person, account)
+    by_kind.in_databases(place, person, account)
+    by_kind.in_texts(place, person, account)
     return account
 
 

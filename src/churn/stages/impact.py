@@ -6,8 +6,11 @@ from datetime import date, timedelta
 import pandas as pd
 
 from churn.errors import HeldBackError
-from churn.io import challenge, departures, impact_report, model_card, records, tables
-from churn.io.impact_report import Findings
+from churn.io import records, tables
+from churn.io.documents import impact_report
+from churn.io.documents.impact_report import Findings
+from churn.io.lab import challenge, model_card
+from churn.io.modelling import departures
 from churn.io.workspace import Workspace
 from churn.proof import impact
 from churn.settings import Settings

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from churn.errors import ConfigurationError, InputError
-from churn.io import feedback, records, sql_feedback
+from churn.io import records
+from churn.io.feedback import answers, sql_feedback
 from churn.io.lock import held
 from churn.io.workspace import Workspace
 from churn.proof import outcomes
@@ -57,4 +58,4 @@ def _filled_in(settings: Settings) -> pd.DataFrame:
             expected="at least one filled-in list",
             next_step="quote the pattern, and give it as seen from where you run the command",
         )
-    return pd.concat([feedback.read(Path(path)) for path in paths], ignore_index=True)
+    return pd.concat([answers.read(Path(path)) for path in paths], ignore_index=True)

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from churn.errors import HeldBackError
-from churn.io import bundle, model_card, store, tracking
+from churn.io import bundle
 from churn.io.bundle import Bundle
+from churn.io.lab import model_card, store, tracking
 from churn.learning import gate
 from churn.learning.gate import Verdict
 from churn.settings import Settings

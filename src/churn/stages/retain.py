@@ -7,24 +7,13 @@ import pandas as pd
 
 from churn.features.definitions import Vocabulary
 from churn.features.labels import Definition
-from churn.io import (
-    beside_list,
-    bundle,
-    details,
-    earlier,
-    moves,
-    people,
-    records,
-    roster,
-    sink,
-    tables,
-    track,
-    wording,
-)
+from churn.io import bundle, records, revisions, tables, wording
 from churn.io.bundle import Described
+from churn.io.documents import beside_list, details, moves, people, roster, track
+from churn.io.documents.handout import Aside, Listing
+from churn.io.documents.roster import Roster
 from churn.io.engine import opened, resources
-from churn.io.handout import Aside, Listing
-from churn.io.roster import Roster
+from churn.io.sending import sink
 from churn.io.workspace import Workspace
 from churn.retention import changes, listing, ranking
 from churn.settings import Settings, spoken
@@ -79,7 +68,7 @@ def _rows(
             listed["customer_id"].tolist(),
             before.rows if before else None,
             weeks_since=max(1, (as_of - before.as_of).days // 7) if before else 0,
-            ever=earlier.ever_listed(settings, as_of),
+            ever=revisions.ever_listed(settings, as_of),
         ),
         previous_risk={}
         if past is None

@@ -12,10 +12,11 @@ from sqlglot import exp, parse_one
 
 from churn import contracts
 from churn.errors import ChurnError
-from churn.io import progress, sources, steady, tables
-from churn.io.accounts import of_sides
+from churn.io import progress, tables
 from churn.io.engine import Engine, opened, resources
-from churn.io.sources import Intake
+from churn.io.intake import sources, steady
+from churn.io.intake.accounts import of_sides
+from churn.io.intake.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
 from churn.settings import Settings
 from churn.usage import daily, first_days, items, texts

@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 from churn import contracts
 from churn.errors import HeldBackError, NotArrivedError
 from churn.features import panel
-from churn.io import bundle, plans, rescoring, sink, tables
+from churn.io import bundle, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import Engine, opened, resources
-from churn.io.rescoring import Scored
+from churn.io.modelling import plans, rescoring
+from churn.io.modelling.rescoring import Scored
+from churn.io.sending import sink
 from churn.io.workspace import Workspace, weigh
 from churn.settings import Settings
 

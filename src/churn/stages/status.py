@@ -4,7 +4,7 @@ import logging
 from datetime import date
 
 from churn.errors import HeldBackError
-from churn.io import publish
+from churn.io import revisions
 from churn.io.workspace import Workspace
 from churn.settings import Settings
 
@@ -15,7 +15,7 @@ FRESH_DAYS = 8
 
 def run(settings: Settings) -> None:
     """Compare the current list with `as_of`, by default the log's last day; the clock decides nothing."""
-    place = publish.current(settings.place / "published")
+    place = revisions.current(settings.place / "published")
     if place is None:
         raise HeldBackError(
             "no list was ever published here",
@@ -32,5 +32,5 @@ def run(settings: Settings) -> None:
             expected=f"at most {FRESH_DAYS} days",
             next_step="run `churn weekly` and read what it says",
         )
-    publish.verify(place)
+    revisions.verify(place)
     log.info("fresh: %s, %d days before %s", place, age_days, as_of)

@@ -13,27 +13,13 @@ from churn import contracts
 from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
-from churn.io import (
-    bundle,
-    contacts,
-    guests,
-    model_card,
-    origins,
-    plots,
-    probe,
-    recipes,
-    runs,
-    scorecard,
-    shared,
-    store,
-    tables,
-    tracking,
-    witness,
-)
+from churn.io import bundle, tables
 from churn.io.bundle import Bundle
 from churn.io.engine import opened, resources
-from churn.io.served import Served
-from churn.io.store import Store
+from churn.io.lab import model_card, plots, runs, scorecard, shared, store, tracking
+from churn.io.lab.served import Served
+from churn.io.lab.store import Store
+from churn.io.modelling import contacts, guests, origins, probe, recipes, witness
 from churn.io.workspace import Workspace
 from churn.learning import ablation, backtest, baselines, gate, models, splits, trial
 from churn.learning.backtest import Backtest

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from churn.io import bundle, model_card, searches, shared, store, tables, tracking, tuning
-from churn.io.store import Store
-from churn.io.study import Study
-from churn.io.tuning import Search
+from churn.io import bundle, tables
+from churn.io.lab import model_card, searches, shared, store, tracking, tuning
+from churn.io.lab.store import Store
+from churn.io.lab.study import Study
+from churn.io.lab.tuning import Search
 from churn.io.workspace import Workspace
 from churn.learning import search
 from churn.learning.backtest import MODEL, Origin

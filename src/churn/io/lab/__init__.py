@@ -1,0 +1,1 @@
+"""Trained models as people compare them: runs, searches, MLflow, cards, pictures."""
