@@ -14,7 +14,7 @@ import pytest
 from commandline import composed, exit_code, logging_as_before
 
 from churn import __main__ as cli
-from churn import commands
+from churn.cli import commands
 from churn.errors import InputError
 from churn.io import progress
 from churn.settings import Settings

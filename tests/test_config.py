@@ -9,9 +9,10 @@ import pytest
 import yaml
 from commandline import composed, exit_code, jobs
 
-from churn import commands, conf_tree
+from churn import conf_tree
+from churn.cli import commands
+from churn.cli.keys import keys, nearest_key, type_of
 from churn.errors import ConfigurationError
-from churn.keys import keys, nearest_key, type_of
 from churn.settings import ConfigSettings, FeatureSettings, Settings, feature_documents
 
 TEXTS = [

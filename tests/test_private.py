@@ -12,13 +12,13 @@ from commandline import exit_code
 from mailserver import PASSWORD
 from products import SMALL, named, sources_of
 
-from churn import data_only, unseen
 from churn.errors import ConfigurationError, InputError
-from churn.io import secret
+from churn.io import secret, unseen
 from churn.io.documents import export
 from churn.io.engine import Resources, opened
 from churn.io.engine.guard import LOOK_OUTSIDE, require_inside
 from churn.io.intake import forgotten
+from churn.settings import data_only
 from churn.usage.columns import parsed_query
 
 # --- secrets ----------------------------------------------------------------------------------

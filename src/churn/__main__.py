@@ -11,13 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn import commands
+from churn.cli import commands
 from churn.conf_tree import CONF
 from churn.errors import ChurnError, ConfigurationError, nearest
-from churn.unseen import Formatter
+from churn.io.unseen import Formatter
 
 if TYPE_CHECKING:
-    from churn.overrides import Words
+    from churn.cli.overrides import Words
     from churn.settings import Settings
 
 log = logging.getLogger("churn")
@@ -91,10 +91,10 @@ def _run(words: list[str]) -> None:
 def _configured(command: str, rest: list[str]) -> None:
     """Run the command with the settings that its words and `conf/`, or a file, amount to."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from churn import data_only, overrides
+    from churn.cli import overrides
+    from churn.cli.refusals import in_our_words
     from churn.io.progress import LogHandler
-    from churn.refusals import in_our_words
-    from churn.settings import from_params
+    from churn.settings import data_only, from_params
 
     _log_to(LogHandler(), as_json=JSON in rest)
     data_only.require_words(rest)
@@ -117,7 +117,7 @@ def _compose(command: str, words: "Words") -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    from churn import overrides
+    from churn.cli import overrides
     from churn.settings import register, to_settings
 
     register()

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import Any
 
 MODULES = [
-    "churn.flows", "churn.io.lab.model_card", "churn.io.lab.plots", "churn.overrides", "churn.refusals",
+    "churn.flows", "churn.io.lab.model_card", "churn.io.lab.plots", "churn.cli.overrides", "churn.cli.refusals",
     "churn.learning.models", "hydra", "lightgbm", "matplotlib.pyplot", "shap", "scipy.stats",
 ]  # fmt: skip
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from test_again import late_rows
 from weeks import FIRST, SECOND, THIRD, Prepared, Trial
 
-from churn.commands import COMMANDS
+from churn.cli.commands import COMMANDS
 from churn.io import revisions, tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from churn.unseen import BREAKS, UNSEEN, spelled
+from churn.io.unseen import BREAKS, UNSEEN, spelled
 
 DASH = "–"
 """What stands where a value is missing."""

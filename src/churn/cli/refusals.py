@@ -8,8 +8,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from churn.cli.keys import nearest_key, type_in_words, type_of
 from churn.errors import ChurnError, ConfigurationError
-from churn.keys import nearest_key, type_in_words, type_of
 
 LOOK = "`churn COMMAND --cfg job` prints every key with its value"
 

@@ -67,7 +67,7 @@ def help_of(command: str) -> str:
 
 def completion() -> str:
     """A script that completes commands, keys and choices in bash and zsh."""
-    from churn.keys import keys
+    from churn.cli.keys import keys
 
     choices = [f"{name}={choice}" for name, found in groups().items() for choice in found]
     words = " ".join([*(f"{name}=" for name in keys()), *choices])

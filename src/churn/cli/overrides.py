@@ -14,9 +14,9 @@ from typing import Any, get_origin
 import yaml
 from hydra.core.override_parser.types import Quote, QuotedString
 
+from churn.cli.keys import keys, nearest_key, type_of
 from churn.conf_tree import groups
 from churn.errors import ConfigurationError, nearest
-from churn.keys import keys, nearest_key, type_of
 from churn.settings import PARAMS
 
 RENAMED = {"from": "from_date", "to": "to_date"}

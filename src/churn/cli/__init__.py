@@ -1,0 +1,1 @@
+"""The command line: commands and their help, the words after them, refusals in four parts."""
