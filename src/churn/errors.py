@@ -81,3 +81,14 @@ def nearest(name: str, known: list[str]) -> str:
 
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"one of: {', '.join(sorted(known))}"
+
+
+def between(key: str, value: float, low: float, high: float) -> None:
+    """Raise `ConfigurationError` for a value of setting `key` outside [low, high]."""
+    if not low <= value <= high:
+        raise ConfigurationError(
+            f"{key} is out of range",
+            got=str(value),
+            expected=f"a number from {low} to {high}",
+            next_step=f"set {key} within that range",
+        )

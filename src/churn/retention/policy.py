@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from churn.errors import ConfigurationError, nearest
+from churn.errors import ConfigurationError, between, nearest
 
 POLICIES = ("risk", "value", "risk_value", "risk_value_effect")
 """What the order can be by; see `ranking.ranked`."""
@@ -66,13 +66,7 @@ class Policy:
                 next_step=f"choose one of {', '.join(POLICIES)}",
             )
         for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise ConfigurationError(
-                    f"retain.{name} is out of range",
-                    got=str(getattr(self, name)),
-                    expected=f"a number from {low} to {high}",
-                    next_step=f"set retain.{name} within that range",
-                )
+            between(f"retain.{name}", getattr(self, name), low, high)
 
 
 RANGES = {

@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 
 from churn.conf_tree import CONF
-from churn.errors import ConfigurationError, InputError
+from churn.errors import ConfigurationError, InputError, between
 from churn.features.candidates import Candidates
 from churn.features.labels import Definition
 from churn.retention.language import Language, language
 from churn.retention.policy import Policy
-from churn.settings.checks import between, one_of, plain_name
+from churn.settings.checks import one_of, plain_name
 from churn.settings.data_only import require_content
 from churn.settings.deliver import DeliverSettings
 from churn.settings.inputs import (

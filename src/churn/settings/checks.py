@@ -36,13 +36,3 @@ def variable(key: str, value: str, *, example: str = "CHURN_SQL_URL") -> None:
             expected=f"letters, digits and _, such as {example}",
             next_step=f"export {example}=…, and write that name into {key}",
         )
-
-
-def between(key: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigurationError(
-            f"{key} is out of range",
-            got=str(value),
-            expected=f"a number from {low} to {high}",
-            next_step=f"set {key} within that range",
-        )

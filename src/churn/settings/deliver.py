@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
-from churn.errors import ConfigurationError
-from churn.settings.checks import between, one_of, variable
+from churn.errors import ConfigurationError, between
+from churn.settings.checks import one_of, variable
 
 SECURITY = ["starttls", "ssl", "none"]
 

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass, field
 
 from churn.contracts import SOURCES
-from churn.errors import ConfigurationError
-from churn.settings.checks import between, one_of, variable
+from churn.errors import ConfigurationError, between
+from churn.settings.checks import one_of, variable
 from churn.simulate import World
 
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from churn.settings.checks import between, variable
+from churn.errors import between
+from churn.settings.checks import variable
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from churn.settings.checks import between
+from churn.errors import between
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from sqlglot import exp
 
-from churn.errors import ConfigurationError
+from churn.errors import between
 from churn.usage.columns import parsed_query
 
 PASSED, HELD, NOT_ARRIVED, UNKNOWN = "passed", "held", "not_arrived", "unknown"
@@ -68,13 +68,7 @@ class Bands:
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise ConfigurationError(
-                    f"quality.{name} is out of range",
-                    got=str(getattr(self, name)),
-                    expected=f"a number from {low} to {high}",
-                    next_step=f"set quality.{name} within that range",
-                )
+            between(f"quality.{name}", getattr(self, name), low, high)
 
 
 RANGES = {
