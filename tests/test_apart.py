@@ -158,7 +158,7 @@ with apart.started("own_stage") as worker:
 """
 UNWATCHED = (
     "apart.CHILD = apart.CHILD.replace('from churn.io.weekly.apart import serve;',"
-    " 'from churn.io import apart; apart._die_with = lambda parent: None; serve = apart.serve;')"
+    " 'from churn.io.weekly import apart; apart._die_with = lambda parent: None; serve = apart.serve;')"
 )
 """As where the kernel cannot be asked to kill a child with its parent."""
 
