@@ -1,14 +1,20 @@
 """`first_days`: whatever the date, the earliest day known then, and no month hangs on the way it was made."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlglot import parse_one
 
 from churn import contracts
+from churn.__main__ import main
+from churn.io import tables
 from churn.io.engine import Engine, Resources, opened
 from churn.io.workspace import arrow_schema, empty
 from churn.usage.first_days import first_days
@@ -76,3 +82,36 @@ def test_a_customer_without_late_rows_has_one_day(engine: Engine) -> None:
     rows = [a_day("a", day, 1) for day in range(0, 90, 7)]
     assert kept(engine, rows, []) == rows[:1]
     assert kept(engine, rows[5:], rows[:1]) == []
+
+
+def test_what_is_bound_last_is_what_is_read(engine: Engine, tmp_path: Path) -> None:
+    """An Arrow table, files, a view and a table under one name, in any order: none hides another."""
+    days = [a_day("a", day, 1) for day in range(3)]
+    pq.write_table(bound(days[:2]), tmp_path / "days.parquet")
+    kinds: list[tuple[Callable[[], None], int]] = [
+        (lambda: engine.bind("some", bound(days[:1])), 1),
+        (lambda: engine.bind("some", [tmp_path / "days.parquet"]), 2),
+        (lambda: engine.view("some", parse_one("SELECT 1 AS one WHERE FALSE")), 0),
+        (lambda: engine.materialise("some", parse_one("SELECT 1 AS one")), 1),
+    ]
+    for order in itertools.product(kinds, repeat=3):
+        for bind, n in order:
+            bind()
+            assert engine.table(parse_one("SELECT * FROM some")).num_rows == n
+
+
+def test_a_log_without_late_rows_has_one_row_for_each_customer(tmp_path: Path) -> None:
+    """Three months by the command: what the month before has is not written again."""
+    rows = [
+        f"c{k % 3},2025-{month:02d}-{1 + k:02d} 10:00:00,login"
+        for month in (1, 2, 3)
+        for k in range(9)
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(["customer_id,ts,event", *rows]) + "\n")
+    words = ["source=files", f"source.events={tmp_path}/log.csv", f"workspace={tmp_path}/ws"]
+    with pytest.raises(SystemExit) as ended:
+        main(["rollup", *words])
+    assert ended.value.code == 0
+    found = tables.read(tmp_path / "ws" / "first_days", made_by="rollup")
+    assert found["day"].astype(str).tolist() == ["2025-01-01", "2025-01-02", "2025-01-03"]
+    assert tables.names(tmp_path / "ws" / "first_days") == ["2025-01", "2025-02", "2025-03"]

@@ -39,7 +39,7 @@ class Duck(Engine):
                 **({"temp_directory": resources.spill} if resources.spill else {}),
             }
         )
-        self._bound: set[str] = set()
+        self._bound: dict[str, str] = {}  # the kind of what stands under each name
         for setting in SETTINGS:
             self._connection.execute(f"SET {setting}")
         self._connection.execute("SET lock_configuration = true")
@@ -48,25 +48,34 @@ class Duck(Engine):
         self._connection.close()
 
     def bind(self, name: str, relation: Relation, *, row_numbers: bool = False) -> None:
-        self._bound.add(name)
         if isinstance(relation, pa.Table):
+            self._free(name)
             self._connection.register(name, relation)
+            self._bound[name] = "VIEW"
             return
         paths = [relation] if isinstance(relation, Path) else list(relation)
         listed = ", ".join(_literal(str(path)) for path in paths)
         numbers = ", file_index, file_row_number" if row_numbers else ""
-        self._execute(
-            f"CREATE OR REPLACE VIEW {_identifier(name)} AS "
-            f"SELECT *{numbers} FROM read_parquet([{listed}])"
-        )
+        self._make("VIEW", name, f"SELECT *{numbers} FROM read_parquet([{listed}])")
 
     def view(self, name: str, query: exp.Expr) -> None:
-        self._execute(f"CREATE OR REPLACE VIEW {_identifier(name)} AS {self._sql(query)}")
-        self._bound.add(name)
+        self._make("VIEW", name, self._sql(query))
 
     def materialise(self, name: str, query: exp.Expr) -> None:
-        self._execute(f"CREATE OR REPLACE TEMP TABLE {_identifier(name)} AS {self._sql(query)}")
-        self._bound.add(name)
+        self._make("TABLE", name, self._sql(query))
+
+    def _make(self, kind: str, name: str, sql: str) -> None:
+        if self._bound.get(name, kind) != kind:
+            self._free(name)
+        self._execute(f"CREATE OR REPLACE TEMP {kind} {_identifier(name)} AS {sql}")
+        self._bound[name] = kind
+
+    def _free(self, name: str) -> None:
+        """Drop what stands under `name`: an Arrow table would hide a view of the same name."""
+        kind = self._bound.pop(name, None)
+        if kind:
+            self._connection.unregister(name)
+            self._execute(f"DROP {kind} IF EXISTS {_identifier(name)}")
 
     def table(self, query: exp.Expr) -> pa.Table:
         with _machine_failures():

@@ -62,6 +62,8 @@ def _statements(engine: Engine, plan: Plan) -> Iterator[exp.Expr]:
     statement = panel.statement(plan, apart)
     bounds = _bounds(engine, plan, n_columns=len(apart.columns))
     if len(bounds) > 1:
+        # a file for each month of the log, which every range would open again
+        engine.bind("first_days", engine.table(ranges.every_row("first_days")))
         _know_peers(engine, panel.of_peers(plan), bounds)
         statement = ranges.of_range(statement)
     for _ in _ranges(engine, plan, apart, bounds):
