@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commandline import exit_code
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import parse_one
 
 from churn import contracts
-from churn.__main__ import main
 from churn.io import tables
 from churn.io.engine import Engine, Resources, opened
 from churn.io.workspace import arrow_schema, empty
@@ -109,9 +109,7 @@ def test_a_log_without_late_rows_has_one_row_for_each_customer(tmp_path: Path) -
     ]
     (tmp_path / "log.csv").write_text("\n".join(["customer_id,ts,event", *rows]) + "\n")
     words = ["source=files", f"source.events={tmp_path}/log.csv", f"workspace={tmp_path}/ws"]
-    with pytest.raises(SystemExit) as ended:
-        main(["rollup", *words])
-    assert ended.value.code == 0
+    assert exit_code("rollup", *words) == 0
     found = tables.read(tmp_path / "ws" / "first_days", made_by="rollup")
     assert found["day"].astype(str).tolist() == ["2025-01-01", "2025-01-02", "2025-01-03"]
     assert tables.names(tmp_path / "ws" / "first_days") == ["2025-01", "2025-02", "2025-03"]
