@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from churn.contracts import LIST_COLUMNS
-from churn.errors import ConfigurationError, InputError
+from churn.errors import ConfigurationError, DeliveryError, InputError
 from churn.io import publish, revisions, tables
 from churn.io.documents.people import FILES
 from churn.io.workspace import SIDES, USAGE
@@ -220,6 +220,34 @@ def test_what_is_staged_or_no_revision_is_not_counted(office: Office) -> None:
     assert revisions.names(office.published) == ["2026-01-05/r1"]
     office.scored(MONDAY, ["c9"])
     assert office.publish(MONDAY).name == "r2"
+
+
+@pytest.mark.parametrize("is_out", [True, False])
+def test_a_disk_that_fails_at_the_pointer_is_told_by_what_people_see(
+    office: Office, monkeypatch: pytest.MonkeyPatch, is_out: bool
+) -> None:
+    """After the rename the list is out (exit 6); before it the old one stands (exit 1)."""
+    office.publish(MONDAY)
+    office.scored(NEXT, ["c1"])
+    write = tables.write_bytes
+
+    def failing(path: Path, content: bytes) -> None:
+        if path.name != "CURRENT" or is_out:
+            write(path, content)
+        if path.name == "CURRENT":
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(tables, "write_bytes", failing)
+    with pytest.raises(OSError if not is_out else DeliveryError) as caught:
+        office.publish(NEXT)
+    assert office.current() == ("2026-01-12/r1\n" if is_out else "2026-01-05/r1\n")
+    if isinstance(caught.value, DeliveryError):
+        assert str(caught.value).splitlines() == [
+            "the list is published, but the disk has not confirmed it",
+            "  got:      [Errno 5] Input/output error",
+            "  expected: a disk that keeps what it is given",
+            "  next:     look at the disk, then run `churn weekly` again: it writes the pointer anew",
+        ]
 
 
 def test_before_anything_is_published_nothing_is_current(tmp_path: Path) -> None:
