@@ -19,7 +19,7 @@ from churn.features.labels import Definition
 from churn.io import bundle, tables
 from churn.io.engine import opened, resources
 from churn.io.modelling import guests, origins, panels, plans
-from churn.io.workspace import Workspace
+from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.learning import models
 from churn.settings import (
     BacktestSettings,
@@ -119,17 +119,7 @@ def test_a_grid_on_the_command_line_can_be_compared(
 ) -> None:
     """`--multirun`: a backtest for each value, each kept under a key of its own."""
     monkeypatch.chdir(tmp_path)
-    for name in (
-        "daily",
-        "late",
-        "texts",
-        "items",
-        "first_days",
-        "customers",
-        "subscriptions",
-        "contacts",
-        "dates",
-    ):
+    for name in (*USAGE, *SIDES):
         shutil.copytree(place / name, tmp_path / "ws" / name)
     words = [
         "workspace=ws",
