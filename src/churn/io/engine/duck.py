@@ -22,6 +22,9 @@ SETTINGS = (
     "parquet_metadata_cache = true",
 )
 
+TEXTS_KEPT = 32
+"""Texts of queries: more than are asked for between two ranges of customers."""
+
 
 class Duck(Engine):
     """DuckDB; nothing is created outside the connection but the files that are asked for.
@@ -40,6 +43,7 @@ class Duck(Engine):
             }
         )
         self._bound: dict[str, str] = {}  # the kind of what stands under each name
+        self._texts: dict[int, tuple[exp.Expr, str]] = {}  # by id, which is nobody else's while kept
         for setting in SETTINGS:
             self._connection.execute(f"SET {setting}")
         self._connection.execute("SET lock_configuration = true")
@@ -103,9 +107,17 @@ class Duck(Engine):
         return function(self.table(query)).cast(schema)
 
     def _sql(self, query: exp.Expr) -> str:
-        if isinstance(query, exp.Expr):  # tests keep the text of statements that take long to make
+        """The text of `query`, checked and written once: a panel asks the same of every range."""
+        if not isinstance(query, exp.Expr):  # tests keep the text of statements that take long to make
+            return query.sql(dialect="duckdb")
+        kept = self._texts.pop(id(query), None)
+        if kept is None:
             require_inside(query, self._bound)
-        return query.sql(dialect="duckdb")
+            kept = query, query.sql(dialect="duckdb")
+        self._texts[id(query)] = kept  # the newest at the end
+        if len(self._texts) > TEXTS_KEPT:
+            del self._texts[next(iter(self._texts))]
+        return kept[1]
 
     def _execute(self, sql: str) -> None:
         with _machine_failures():

@@ -64,18 +64,24 @@ def _statements(engine: Engine, plan: Plan) -> Iterator[exp.Expr]:
     if len(bounds) > 1:
         # a file for each month of the log, which every range would open again
         engine.bind("first_days", engine.table(ranges.every_row("first_days")))
-        _know_peers(engine, panel.of_peers(plan), bounds)
+        _know_peers(engine, panel.of_peers(plan))
         statement = ranges.of_range(statement)
     for _ in _ranges(engine, plan, apart, bounds):
         yield statement
 
 
-def _know_peers(engine: Engine, plan: Plan, bounds: Sequence[Bound]) -> None:
-    """What everybody was like, of whom no range of customers sees more than its own."""
+def _know_peers(engine: Engine, plan: Plan) -> None:
+    """What everybody was like, of whom no range of customers sees more than its own.
+
+    It takes few columns, and so longer ranges.
+    """
     if not plan.features:
         return
     apart = windows.taken_apart(plan)
-    query = ranges.of_range(panel.totals_of_peers(plan, apart))
+    bounds = _bounds(engine, plan, n_columns=len(apart.columns))
+    query = panel.totals_of_peers(plan, apart)
+    if len(bounds) > 1:
+        query = ranges.of_range(query)
     totals = [engine.table(query) for _ in _ranges(engine, plan, apart, bounds)]
     engine.bind("peer_totals", pa.concat_tables(totals))
     engine.materialise("known_peers", panel.means_of_peers(plan))
