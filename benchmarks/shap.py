@@ -21,7 +21,8 @@ import pandas as pd
 import yaml
 
 from churn.features import definitions
-from churn.features.definitions import Feature, Vocabulary
+from churn.features.definitions import Feature
+from churn.features.vocabulary import Vocabulary
 from churn.io import tables
 from churn.io.modelling import recipes, witness
 from churn.learning import columns, models, shapley

@@ -10,8 +10,9 @@ import pandas as pd
 import world as worlds
 from reference import World
 
-from churn.features.definitions import Feature, Vocabulary
+from churn.features.definitions import Feature
 from churn.features.labels import Definition
+from churn.features.vocabulary import Vocabulary
 from churn.io import tables
 from churn.settings import Settings
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from sqlglot import exp, parse_one
 
-from churn.features.definitions import PEERS, Feature, Vocabulary, event_name, levels
+from churn.features.definitions import Feature, levels
 from churn.features.labels import Definition
+from churn.features.vocabulary import PEERS, Vocabulary, event_name
 from churn.settings import RollupSettings
 from churn.timeline import Arrival, is_mature, label_window, midnight
 

@@ -11,7 +11,7 @@ from churn.errors import ConfigurationError
 from churn.io.engine import opened, resources
 from churn.io.workspace import arrow_schema
 from churn.settings import EngineSettings
-from churn.usage import quality
+from churn.usage import known_weeks, quality
 from churn.usage.quality import HELD, NOT_ARRIVED, PASSED, UNKNOWN, Bands
 
 AS_OF = date(2026, 3, 30)
@@ -292,20 +292,20 @@ def test_weeks_and_days_are_counted_as_they_were_known_at_their_end():
     with opened(resources(EngineSettings())) as engine:
         engine.bind("daily", daily)
         engine.bind("late", late)
-        found = engine.table(quality.weeks_as_known(AS_OF, weeks=2, columns=["n"])).to_pylist()
+        found = engine.table(known_weeks.weeks_as_known(AS_OF, weeks=2, columns=["n"])).to_pylist()
         assert found == [
             {"back": 0, "n_customers": 1, "n": 5},
             {"back": 1, "n_customers": 2, "n": 6},
         ]
         day = engine.table(
-            quality.weeks_as_known(AS_OF, weeks=1, columns=["n"], n_days=1)
+            known_weeks.weeks_as_known(AS_OF, weeks=1, columns=["n"], n_days=1)
         ).to_pylist()
         assert [row["n"] for row in day] == [5, 6]
-        days = engine.table(quality.days_as_known(AS_OF, weeks=1)).to_pylist()
+        days = engine.table(known_weeks.days_as_known(AS_OF, weeks=1)).to_pylist()
         assert [(row["day"], row["n"]) for row in days] == [(on[8], 9), (on[1], 5)]
-        seen = engine.table(quality.customers_seen(AS_OF, n_days=7)).to_pylist()
+        seen = engine.table(known_weeks.customers_seen(AS_OF, n_days=7)).to_pylist()
         assert sorted(row["customer_id"] for row in seen) == ["a"]
-        seen = engine.table(quality.customers_seen(AS_OF, n_days=8)).to_pylist()
+        seen = engine.table(known_weeks.customers_seen(AS_OF, n_days=8)).to_pylist()
         assert sorted(row["customer_id"] for row in seen) == ["a", "b"]
 
 

@@ -19,8 +19,9 @@ from reference import Row, World
 from world import Question
 
 from churn.errors import ChurnError
-from churn.features.definitions import PEERS, Feature
+from churn.features.definitions import Feature
 from churn.features.panel import OUTCOMES
+from churn.features.vocabulary import PEERS
 from churn.io.engine import Resources, resources
 from churn.settings import EngineSettings
 

@@ -19,8 +19,9 @@ from sqlglot import parse_one
 
 from churn import contracts
 from churn.features import definitions, panel
-from churn.features.definitions import Feature, Vocabulary
+from churn.features.definitions import Feature
 from churn.features.labels import Definition
+from churn.features.vocabulary import Vocabulary
 from churn.io import tables
 from churn.io.engine import Resources, opened, resources
 from churn.io.modelling import panels

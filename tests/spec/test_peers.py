@@ -6,8 +6,8 @@ from datetime import date
 import pytest
 import world as worlds
 
-from churn.features.definitions import PEERS
 from churn.features.labels import Definition
+from churn.features.vocabulary import PEERS
 
 S = date(2026, 6, 1)
 """The snapshot of every spec, as in conftest."""

@@ -11,7 +11,8 @@ from datetime import date, timedelta
 from sqlglot import exp, parse_one
 
 from churn.features import outside, peers, sequence
-from churn.features.definitions import PEERS, Feature, Vocabulary, event_name
+from churn.features.definitions import Feature
+from churn.features.vocabulary import PEERS, Vocabulary, event_name
 from churn.timeline import midnight
 
 ALIASES = {"days": "u", "texts": "w", "items": "i", "dates": "r"}

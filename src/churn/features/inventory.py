@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from sqlglot import exp, parse_one
 
-from churn.features.definitions import Vocabulary
+from churn.features.vocabulary import Vocabulary
 from churn.timeline import midnight
 
 

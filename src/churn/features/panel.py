@@ -8,10 +8,11 @@ from sqlglot import exp, parse_one
 
 from churn.features import beside, labels, peers, windows
 from churn.features.beside import Beside
-from churn.features.definitions import Feature, attribute_column, levels
+from churn.features.definitions import Feature, levels
 from churn.features.plan import Plan as Plan
 from churn.features.plan import places as places
 from churn.features.spans import Apart
+from churn.features.vocabulary import attribute_column
 from churn.timeline import is_mature, label_window, midnight
 
 OUTCOMES = ("label", "label_mature", "left_after_days", "known_days", "is_involuntary")

@@ -6,7 +6,8 @@ feature itself is, and is summed in integers, so that no order of rows changes i
 
 from collections.abc import Sequence
 
-from churn.features.definitions import PEERS, Feature
+from churn.features.definitions import Feature
+from churn.features.vocabulary import PEERS
 
 SCALE = 10_000
 """Means are of values rounded to 1/10000."""

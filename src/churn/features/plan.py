@@ -6,8 +6,9 @@ from datetime import date, timedelta
 
 from churn.contracts import PLACES
 from churn.errors import ConfigurationError, nearest
-from churn.features.definitions import Feature, Vocabulary
+from churn.features.definitions import Feature
 from churn.features.labels import INVOLUNTARY_DAYS, Definition
+from churn.features.vocabulary import Vocabulary
 from churn.timeline import Arrival
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from churn import contracts
 from churn.features import beside, tastes, topics
-from churn.features.definitions import Vocabulary
+from churn.features.vocabulary import Vocabulary
 from churn.io import tables
 from churn.io.engine import Engine, Relation
 from churn.timeline import Arrival

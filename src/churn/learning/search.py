@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from churn.features.definitions import PEERS, Feature
+from churn.features.definitions import Feature
+from churn.features.vocabulary import PEERS
 from churn.learning import backtest, baselines, intervals, metrics, models, splits
 from churn.learning.backtest import MODEL, Origin
 from churn.learning.models import Recipe

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from churn import contracts
 from churn.errors import ConfigurationError, nearest
-from churn.features.definitions import Vocabulary
+from churn.features.vocabulary import Vocabulary
 from churn.io import bundle, records, tables
 from churn.io.bundle import Bundle
 from churn.io.documents import roster

@@ -5,8 +5,8 @@ from datetime import date
 
 import pandas as pd
 
-from churn.features.definitions import Vocabulary
 from churn.features.labels import Definition
+from churn.features.vocabulary import Vocabulary
 from churn.io import bundle, records, revisions, tables, wording
 from churn.io.bundle import Described
 from churn.io.documents import beside_list, details, moves, people, roster, track

@@ -10,7 +10,8 @@ from sqlglot import exp
 
 from churn.timeline import Arrival
 from churn.usage.columns import parsed_query, sql
-from churn.usage.events import CLEAN, Reading, Rules, clean, optional
+from churn.usage.events import CLEAN, Rules, clean
+from churn.usage.reading import Reading, optional
 
 CONTENT = ("customer_id", "ts", "event", "value_units", "user_id", "text", "item")
 """What makes two rows with one event_id the same event: everything but when they arrived."""

@@ -1,8 +1,5 @@
 """Is this input plausible: each gate first asks whether there is anything at all, and then whether
-this week is like the weeks before it.
-
-A week is the seven days before a date, with what was known at that date: so a log whose rows arrive
-late is compared with what it looked like at the end of every other week, not with what it is now.
+this week is like the weeks before it (as `usage.known_weeks` counts them).
 """
 
 import itertools
@@ -14,10 +11,8 @@ from statistics import median
 from typing import Any
 
 import pandas as pd
-from sqlglot import exp
 
 from churn.errors import between
-from churn.usage.columns import parsed_query
 
 PASSED, HELD, NOT_ARRIVED, UNKNOWN = "passed", "held", "not_arrived", "unknown"
 """How a gate ends. `UNKNOWN`: there is nothing yet that it could compare with."""
@@ -145,48 +140,6 @@ def accepted(verdicts: Sequence[Verdict], gates: Sequence[str]) -> list[Verdict]
     ]
 
 
-def days_as_known(as_of: date, *, weeks: int) -> exp.Expr:
-    """Rows per day of the `weeks` before `as_of` and the week of `as_of`, as known then: day, n."""
-    first = as_of - timedelta(days=7 * (weeks + 1))
-    return parsed_query(f"""
-        SELECT day, CAST(SUM(n) AS BIGINT) AS n FROM ({_known(["n"])}) AS rows_known
-        JOIN (SELECT DATE '{as_of}' AS before) AS w
-            ON day < w.before AND day >= DATE '{first}' AND {_KNOWN}
-        GROUP BY day HAVING SUM(n) > 0 ORDER BY day
-    """)
-
-
-def weeks_as_known(as_of: date, *, weeks: int, columns: Sequence[str], n_days: int = 7) -> exp.Expr:
-    """The last `n_days` of the week of `as_of` (back = 0) and of the `weeks` before it, each as known
-    at its own end: back, n_customers, and the sums of `columns` of the roll-up."""
-    ends = [as_of - timedelta(days=7 * back) for back in range(weeks + 1)]
-    rows = ", ".join(
-        f"({back}, DATE '{end}', DATE '{end - timedelta(days=n_days)}')"
-        for back, end in enumerate(ends)
-    )
-    sums = ", ".join(f"CAST(SUM({name}) AS BIGINT) AS {name}" for name in columns)
-    return parsed_query(f"""
-        SELECT back, COUNT(DISTINCT customer_id) AS n_customers, {sums}
-        FROM ({_known(columns)}) AS rows_known
-        JOIN (SELECT * FROM (VALUES {rows}) AS v(back, before, first)) AS w
-            ON day >= w.first AND day < w.before AND {_KNOWN}
-        GROUP BY back ORDER BY back
-    """)
-
-
-_KNOWN = "known_on <= w.before AND (superseded_on IS NULL OR superseded_on > w.before)"
-
-
-def _known(columns: Sequence[str]) -> str:
-    """SQL for the days of `daily`, whole, and what was known of them before in `late`."""
-    listed = ", ".join(columns)
-    return f"""
-        SELECT customer_id, day, {listed}, last_known_on AS known_on, NULL AS superseded_on FROM daily
-        UNION ALL
-        SELECT customer_id, day, {listed}, known_on, last_known_on AS superseded_on FROM late
-    """
-
-
 def freshness(days: Sequence[date], *, as_of: date, first_day: date, last_day: date) -> Verdict:
     """Whether the log reaches up to `as_of`: days without any row before it, against the longest run
     of such days among `days` (those with rows known at `as_of`, ascending) before.
@@ -236,7 +189,7 @@ def volume(weeks: pd.DataFrame, bands: Bands) -> list[Verdict]:
 
 def last_day(days: pd.DataFrame, bands: Bands) -> Verdict:
     """Whether the last day before the date is whole: its rows against those of the same weekday in
-    the weeks before (`weeks_as_known` of one day). That there are none at all is for `freshness`."""
+    the weeks before. That there are none at all is for `freshness`."""
     now, *before = _of(days, "n")
     measured = "rows of the last day / the same weekday"
     if now == 0:
@@ -406,13 +359,3 @@ def _of(weeks: pd.DataFrame, column: str) -> list[float]:
         weeks.set_index("back")[column].fillna(0) if column in weeks else pd.Series(dtype=float)
     )
     return [float(by_back.get(0, 0)), *(float(by_back[back]) for back in by_back.index if back > 0)]
-
-
-def customers_seen(as_of: date, *, n_days: int) -> exp.Expr:
-    """Who had a row in the `n_days` before `as_of`, as known then: customer_id."""
-    first = as_of - timedelta(days=n_days)
-    return parsed_query(f"""
-        SELECT DISTINCT customer_id FROM ({_known(["n"])}) AS rows_known
-        JOIN (SELECT DATE '{as_of}' AS before) AS w
-            ON day < w.before AND day >= DATE '{first}' AND {_KNOWN}
-    """)

@@ -43,7 +43,9 @@ class Duck(Engine):
             }
         )
         self._bound: dict[str, str] = {}  # the kind of what stands under each name
-        self._texts: dict[int, tuple[exp.Expr, str]] = {}  # by id, which is nobody else's while kept
+        self._texts: dict[
+            int, tuple[exp.Expr, str]
+        ] = {}  # by id, which is nobody else's while kept
         for setting in SETTINGS:
             self._connection.execute(f"SET {setting}")
         self._connection.execute("SET lock_configuration = true")
@@ -108,7 +110,9 @@ class Duck(Engine):
 
     def _sql(self, query: exp.Expr) -> str:
         """The text of `query`, checked and written once: a panel asks the same of every range."""
-        if not isinstance(query, exp.Expr):  # tests keep the text of statements that take long to make
+        if not isinstance(
+            query, exp.Expr
+        ):  # tests keep the text of statements that take long to make
             return query.sql(dialect="duckdb")
         kept = self._texts.pop(id(query), None)
         if kept is None:

@@ -19,9 +19,8 @@ from churn.io.intake.declared import checked_kind, required_columns
 from churn.io.intake.forgotten import Forgotten
 from churn.io.intake.formats import Block, Broken
 from churn.settings import SourceSettings
-from churn.usage import events
 from churn.usage.columns import Column
-from churn.usage.events import Reading
+from churn.usage.reading import TYPED, Reading, stored
 
 EXTRA = ("line", "broken", "raw")
 LOGS = {"access_log": weblogs.access_block, "error_log": weblogs.error_block}
@@ -29,7 +28,7 @@ LOGS = {"access_log": weblogs.access_block, "error_log": weblogs.error_block}
 
 @dataclass(frozen=True)
 class Readable:
-    """A file that `events.parsed` can read: `signature` tells which files go into one scan, and
+    """A file that `reading.parsed` can read: `signature` tells which files go into one scan, and
     `n_skipped` lines were left out because they are about nobody."""
 
     place: Path
@@ -121,7 +120,7 @@ def _is_whole(target: Path, facts_at: Path) -> bool:
         facts = tables.read_json(facts_at)
     except InputError:
         return False
-    is_current = facts.get("typed") == list(events.TYPED)
+    is_current = facts.get("typed") == list(TYPED)
     return is_current and bool(facts["sha256"] == tables.sha256(target))
 
 
@@ -175,10 +174,10 @@ def _typed(
 ) -> _Made:
     engine.bind("raw", raw, row_numbers=True)
     typed = place / "typed.parquet"
-    engine.write(events.stored(reading), typed)
+    engine.write(stored(reading), typed)
     facts = {
         "columns": columns,
-        "typed": list(events.TYPED),
+        "typed": list(TYPED),
         "n_skipped": skipped,
         "sha256": tables.sha256(typed),
     }

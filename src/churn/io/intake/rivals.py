@@ -11,7 +11,8 @@ from churn.io.engine import Engine
 from churn.io.intake.index import Content, Found
 from churn.timeline import Arrival
 from churn.usage import duplicates
-from churn.usage.events import Reading, Rules
+from churn.usage.events import Rules
+from churn.usage.reading import Reading
 
 T = TypeVar("T", bound=Found)
 

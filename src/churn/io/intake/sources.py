@@ -4,8 +4,6 @@
 is rescanned that has not changed, except that event ids are compared over all deliveries.
 """
 
-import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,7 +19,7 @@ import pyarrow.compute as compute
 
 from churn.errors import ConfigurationError, InputError
 from churn.io.engine import Engine, Resources, near, opened
-from churn.io.intake import accounts, convert, forgotten, listing, rivals, steady
+from churn.io.intake import accounts, convert, forgotten, listing, months, rivals, steady
 from churn.io.intake import side_tables as sides
 from churn.io.intake.accounts import Account
 from churn.io.intake.forgotten import Forgotten
@@ -31,7 +29,8 @@ from churn.io.intake.rivals import groups_of
 from churn.settings import SourceSettings
 from churn.timeline import Arrival
 from churn.usage import events
-from churn.usage.events import Reading, Rules
+from churn.usage.events import Rules
+from churn.usage.reading import Reading, named
 
 log = logging.getLogger("churn")
 
@@ -172,22 +171,22 @@ def take_in(
         accounts.refuse_too_many(
             accounts.accounts_of(found, contents, None), rejects, share=max_rejected_share
         )
-        arrival = _completed(arrival, contents)
+        arrival = months.completed(arrival, contents)
         losers = rivals.losers(contents, rules=rules, arrival=arrival, engine=engine)
         contents = _without(contents, losers)
         rejects = accounts.with_conflicts(rejects, losers)
         counted = accounts.accounts_of(found, contents, losers)
         accounts.refuse_too_many(counted, rejects, share=max_rejected_share)
-        first, last = _span(contents)
+        first, last = months.span(contents)
         intake = Intake(
             accounts=counted,
             rejects=rejects,
-            months=_months(contents, arrival=arrival, index=index),
+            months=months.fingerprints(contents, arrival=arrival, index=index),
             first_day=first.date(),
             last_day=last.date(),
             last_ts=last,
-            has_loaded_at=_has(contents, "loaded_at"),
-            has_user_id=_has(contents, "user_id"),
+            has_loaded_at=months.has_column(contents, "loaded_at"),
+            has_user_id=months.has_column(contents, "user_id"),
             arrival=arrival,
             contents=contents,
             rules=rules,
@@ -221,9 +220,9 @@ def _left_out(
     asked = [file for file in files if (e := index.entry(file.sha256)) is None or e.excluded]
     for reading, group in groups_of(asked) if gone else []:
         engine.bind("raw", [file.file.place for file in group], row_numbers=True)
-        named = engine.table(events.named(reading))
+        there = engine.table(named(reading))
         for kind, found in ids.items():
-            found |= {*gone.among(kind, compute.unique(named[f"{kind}_id"]).to_pylist())}
+            found |= {*gone.among(kind, compute.unique(there[f"{kind}_id"]).to_pylist())}
     tables_of = {
         f"forgotten_{kind}s": pa.table({f"{kind}_id": pa.array(sorted(found), pa.string())})
         for kind, found in ids.items()
@@ -365,24 +364,6 @@ def _tallied(
         ) from error
 
 
-def _completed(arrival: Arrival, contents: Sequence[Content]) -> Arrival:
-    """`arrival`, with the default `as_of` where `known_at` needs one."""
-    if arrival.known_at is None:
-        return arrival
-    if not _has(contents, "loaded_at"):
-        raise ConfigurationError(
-            "known_at needs a log that says when rows arrived",
-            got="no column loaded_at in the log",
-            expected="loaded_at, the time at which a row was loaded",
-            next_step="leave known_at out, or set source.columns.loaded_at=NAME",
-        )
-    return arrival if arrival.as_of else replace(arrival, as_of=_span(contents)[1].date())
-
-
-def _has(contents: Sequence[Content], name: str) -> bool:
-    return any(content.file.reading.column(name) for content in contents)
-
-
 def _without(contents: Sequence[Content], losers: pd.DataFrame) -> tuple[Content, ...]:
     """`contents`, each with the rows it loses."""
     by_path = dict(tuple(losers.groupby("path")))
@@ -390,29 +371,15 @@ def _without(contents: Sequence[Content], losers: pd.DataFrame) -> tuple[Content
     for content in contents:
         lost = by_path.get(content.path)
         if lost is not None:
-            months = Counter(pd.to_datetime(lost["day"]).dt.strftime("%Y-%m"))
+            lost_months = Counter(pd.to_datetime(lost["day"]).dt.strftime("%Y-%m"))
             content = replace(
                 content,
                 dropped=tuple(int(row) for row in lost["row"]),
-                lost_months=dict(months),
+                lost_months=dict(lost_months),
                 has_duplicates_only=bool(lost["is_duplicate"].all()),
             )
         changed.append(content)
     return tuple(changed)
-
-
-def _span(contents: Sequence[Content]) -> tuple[datetime, datetime]:
-    """First and last time of a good row. Raises `InputError` when there is none at all."""
-    firsts = [content.entry.first_ts for content in contents if content.entry.first_ts]
-    lasts = [content.entry.last_ts for content in contents if content.entry.last_ts]
-    if not firsts:
-        raise InputError(
-            "the log has no usable event",
-            got=f"{sum(content.entry.read for content in contents):,} rows read, none of them used",
-            expected="at least one event",
-            next_step="run `churn check` to see what was refused or excluded, and why",
-        )
-    return datetime.fromisoformat(min(firsts)), datetime.fromisoformat(max(lasts))
 
 
 def _with_exact_span(intake: Intake, engine: Engine) -> Intake:
@@ -421,29 +388,6 @@ def _with_exact_span(intake: Intake, engine: Engine) -> Intake:
     row = engine.table(events.span()).to_pylist()[0]
     first, last = row["first_ts"], row["last_ts"]
     return replace(intake, first_day=first.date(), last_day=last.date(), last_ts=last)
-
-
-def _months(contents: Sequence[Content], *, arrival: Arrival, index: Index) -> dict[str, str]:
-    """A fingerprint for each month with used rows: it changes when one of its rows may have."""
-    counts: dict[str, list[object]] = {}
-    n_used: Counter[str] = Counter()
-    for content in sorted(contents, key=lambda content: content.sha256):
-        lost = content.lost_months
-        for month, n in content.entry.months.items():
-            n_used[month] += n - lost.get(month, 0)
-            dropped = content.dropped if month in lost else ()
-            known = index.customers if content.entry.unknown else ""
-            counts.setdefault(month, []).append([content.sha256, n, dropped, known])
-    rule = [index.reading, arrival.hours, *_special(arrival)]
-    return {
-        month: hashlib.sha256(json.dumps([rule, counts[month]]).encode()).hexdigest()
-        for month in sorted(counts)
-        if n_used[month]
-    }
-
-
-def _special(arrival: Arrival) -> list[str]:
-    return [str(arrival.known_at), str(arrival.as_of)] if arrival.known_at else []
 
 
 def _dropped(group: Sequence[Content]) -> pa.Table:

@@ -23,7 +23,7 @@ from churn.io.workspace import SIDES, Workspace
 from churn.retention import drift
 from churn.settings import Settings
 from churn.timeline import midnight
-from churn.usage import quality
+from churn.usage import known_weeks, quality
 from churn.usage.quality import Verdict
 
 SOURCES_OF_DATES = {
@@ -74,7 +74,7 @@ def of_sources(settings: Settings, as_of: date) -> Week:
     places = panel.places(usage["event_types"])
     counted = ["n", "n_value", "value_sum", "n_person", "n_night", *places.values()]
     with opened(resources(settings.engine), workspace.usage()) as engine:
-        days = engine.table(quality.days_as_known(as_of, weeks=weeks))["day"].to_pylist()
+        days = engine.table(known_weeks.days_as_known(as_of, weeks=weeks))["day"].to_pylist()
         rows = _weeks(engine, as_of, weeks, counted, n_days=7)
         last = _weeks(engine, as_of, weeks, ["n"], n_days=1)
         silent = _without_events(engine, settings, as_of, usage, first_day)
@@ -98,7 +98,7 @@ def of_sources(settings: Settings, as_of: date) -> Week:
 def _weeks(
     engine: Engine, as_of: date, weeks: int, columns: list[str], *, n_days: int
 ) -> pd.DataFrame:
-    asked = quality.weeks_as_known(as_of, weeks=weeks, columns=columns, n_days=n_days)
+    asked = known_weeks.weeks_as_known(as_of, weeks=weeks, columns=columns, n_days=n_days)
     return engine.table(asked).to_pandas()
 
 
@@ -119,7 +119,7 @@ def _without_events(
     people = panel.statement(plan).sql(dialect="duckdb")
     seen = " UNION ALL ".join(
         f"SELECT DATE '{end}' AS snapshot, customer_id FROM "
-        f"({quality.customers_seen(end, n_days=SILENT_DAYS).sql(dialect='duckdb')}) AS s"
+        f"({known_weeks.customers_seen(end, n_days=SILENT_DAYS).sql(dialect='duckdb')}) AS s"
         for end in ends
     )
     asked = parse_one(
