@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -11,11 +12,12 @@ import pytest
 from commandline import composed, exit_code, logging_as_before
 
 from churn import contracts
-from churn.errors import ChurnError, ConfigurationError, HeldBackError
+from churn.errors import ChurnError, ConfigurationError, HeldBackError, InputError
 from churn.io import journal, records, revisions, tables
 from churn.io.sending import outbox
 from churn.io.sending.outbox import Message
 from churn.io.weekly import expiry, gauges, past_weeks
+from churn.retention.drift import Shape
 from churn.settings import Settings, WeeklySettings
 from churn.usage import quality
 from churn.usage.quality import Verdict
@@ -229,3 +231,17 @@ def test_less_than_the_list_itself_needs_is_refused(weekly: dict[str, int]) -> N
     with pytest.raises(ConfigurationError):
         WeeklySettings(**weekly)
     assert issubclass(ConfigurationError, ChurnError)
+
+
+def test_a_week_that_the_gates_remember_is_refused_once_it_is_damaged(tmp_path: Path) -> None:
+    as_of, later = date(2026, 1, 5), date(2026, 1, 12)
+    shapes = {"recency_days": Shape([1.0, 2.0, 3.0], [], [5, 5, 5, 5, 0])}
+    past_weeks.keep(tmp_path, past_weeks.Week(as_of, [], {}, shapes=shapes))
+    path = past_weeks.folder(tmp_path) / f"{as_of}.json"
+    assert [week.shapes for week in past_weeks.before(tmp_path, later, n=8)] == [shapes]
+    path.write_text(path.read_text().replace("2.0", "6.0"))
+    with pytest.raises(InputError, match=f"{as_of}.json is damaged") as refused:
+        past_weeks.before(tmp_path, later, n=8)
+    assert f"delete {path}" in refused.value.next_step
+    path.write_text('{"of": "another version"}')
+    assert past_weeks.before(tmp_path, later, n=8) == []

@@ -244,6 +244,6 @@ def _importance(
     contributions = shapley.contributions(champion.model, sample)
     moved = contributions.abs().mean()
     shares = {str(name): float(share) for name, share in (moved / max(moved.sum(), 1e-12)).items()}
-    tables.write_json(workspace.folder("reasons") / "importance.json", shares)
+    tables.write_sealed(workspace.folder("reasons") / "importance.json", shares)
     strength = shapley.by_family(contributions, champion.features).abs().mean()
     tables.write_bytes(workspace.folder("reasons") / "importance.png", plots.families(strength))

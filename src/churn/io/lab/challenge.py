@@ -58,7 +58,7 @@ def judged(settings: Settings, as_of: date) -> Verdict | None:
         tables.write_bytes(folder / "model.txt", text)
         found["columns"] = columns.to_spec(model.columns)
         found["sha256"] = tables.sha256(folder / "model.txt")
-    tables.write_json(folder / "uplift.json", found)
+    tables.write_sealed(folder / "uplift.json", found)
     return verdict
 
 

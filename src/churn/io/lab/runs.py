@@ -69,7 +69,7 @@ def keep(
     folder = settings.place / "runs"
     tables.write(folder / key, {"predictions": trial.predictions(found)}, facts=facts)
     if settings.name:
-        tables.write_json(folder / NAMES, {**_names(settings.place), settings.name: key})
+        tables.write_sealed(folder / NAMES, {**_names(settings.place), settings.name: key})
     return key
 
 

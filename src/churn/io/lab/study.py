@@ -71,7 +71,7 @@ class Study:
         """Write the trials so far, with `facts` about them, in one rename."""
         self.facts |= facts
         content = {"question": self._question, "facts": self.facts, "trials": self._kept}
-        tables.write_json(self._path, content)
+        tables.write_sealed(self._path, content)
 
     def _try(self, judge: Judge) -> Trial:
         number = len(self._kept)

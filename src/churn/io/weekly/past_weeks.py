@@ -33,18 +33,18 @@ def folder(place: Path) -> Path:
 def keep(place: Path, week: Week) -> None:
     """Write what is remembered of `week`, in place of what was."""
     content = asdict(week) | {"as_of": week.as_of.isoformat()}
-    tables.write_json(folder(place) / f"{week.as_of}.json", content)
+    tables.write_sealed(folder(place) / f"{week.as_of}.json", content)
 
 
 def before(place: Path, as_of: date, *, n: int) -> list[Week]:
-    """The last `n` remembered weeks before `as_of`, the newest first; one that cannot be read any
-    more is as if it had never been."""
+    """The last `n` remembered weeks before `as_of`, the newest first; one that another version wrote
+    in another form is as if it had never been. Raises `InputError` for one that is damaged."""
     found: list[Week] = []
     for path in sorted(folder(place).glob("????-??-??.json"), reverse=True):
         if path.stem < as_of.isoformat() and len(found) < n:
             try:
                 found.append(_read(tables.read_json(path)))
-            except (OSError, ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError):
                 continue
     return found
 
