@@ -22,7 +22,7 @@ import yaml
 
 from churn.features import definitions
 from churn.features.definitions import Feature
-from churn.features.vocabulary import Vocabulary
+from churn.features.vocabulary import NEEDS, Vocabulary
 from churn.io import tables
 from churn.io.modelling import recipes, witness
 from churn.learning import columns, models, shapley
@@ -107,7 +107,7 @@ def catalogue() -> list[Feature]:
         windows=given["windows"],
         event_types=[f"event_{k}" for k in range(40)],
         roles={"error": ["api_error"], "support": ["ticket"], "payment_failed": ["declined"]},
-        available=definitions.NEEDS,
+        available=NEEDS,
         static={"country": "category", "size": "number"},
         dates=[],
     )

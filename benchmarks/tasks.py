@@ -154,6 +154,7 @@ def _timed(work: Callable[[], Any]) -> dict[str, Any]:
 def _plan(settings: Any, workspace: Any) -> Any:
     """The features of the panel in the workspace, of one snapshot."""
     from churn.features import definitions, panel
+    from churn.features.vocabulary import Vocabulary
     from churn.io import tables
 
     as_of, usage = settings.as_of_date(), workspace.usage_facts()
@@ -163,7 +164,7 @@ def _plan(settings: Any, workspace: Any) -> Any:
         labels_known_on=as_of,
         lookback_days=facts["lookback_days"],
         definition=settings.churn,
-        vocabulary=definitions.Vocabulary(**facts["vocabulary"]),
+        vocabulary=Vocabulary(**facts["vocabulary"]),
         features=[definitions.Feature(**entry) for entry in facts["features"]],
         all_places=panel.places(usage["event_types"]),
         arrival=settings.arrival(as_of),

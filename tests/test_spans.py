@@ -39,6 +39,9 @@ APART = (
     "COUNT(CASE WHEN gap_days >= 3 AND age_days <= 45 THEN 1 END)",
     "SUM(CASE WHEN n > 1 THEN gap_days * gap_days END)",
     "SUM(CASE WHEN (age_days <= 30 AND (n = 1 OR value > 2)) THEN ABS(value) END)",
+    "COUNT(CASE WHEN gap_days >= 3 AND (n = 1 OR value > 2) THEN 1 END)",
+    "SUM(value) * SUM(value)",
+    "COALESCE(SUM(CASE WHEN age_days <= 28 THEN value END), 0) * (SUM(n) + 1) * 1000000",
 )
 
 LEFT_ALONE = (
@@ -53,6 +56,10 @@ LEFT_ALONE = (
     "SUM(COALESCE(gap_days, 1))",
     "SUM(gap_days * age_days)",
     "MAX(n * age_days)",
+    "COUNT(CASE WHEN gap_days > 3 OR n > 3 THEN 1 END)",
+    "COUNT(CASE WHEN NOT (gap_days > 3 AND n > 3) THEN 1 END)",
+    "SUM(CASE WHEN GREATEST(gap_days, n) > 3 THEN n END)",
+    "COUNT(CASE WHEN n IN (gap_days, 1) THEN 1 END)",
 )
 
 

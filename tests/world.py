@@ -21,7 +21,7 @@ from churn import contracts
 from churn.features import definitions, panel
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
-from churn.features.vocabulary import Vocabulary
+from churn.features.vocabulary import NEEDS, Vocabulary
 from churn.io import tables
 from churn.io.engine import Resources, opened, resources
 from churn.io.modelling import panels
@@ -36,7 +36,7 @@ VOCABULARY = Vocabulary(
     windows=DEFAULTS["windows"],
     event_types=["login", "export", "search"],
     roles={"error": ["api_error"], "support": ["ticket"], "payment_failed": ["card_declined"]},
-    available=definitions.NEEDS,
+    available=NEEDS,
     static={"country": "category", "size": "number"},
     dates=["holiday", "Rain mm"],
     tastes={"items": ["pen", "ink"], "weights": [[500, -250], [1, 2000]]},

@@ -17,14 +17,15 @@ ALL_BITS = (1 << 20) - 1
 
 
 def usage(
-    daily: pd.DataFrame, late: pd.DataFrame, *, snapshot: date
+    daily: pd.DataFrame, late: pd.DataFrame, *, snapshot: date, can_be_late: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`daily` and `late` as they would stand if many events had come after `snapshot`.
 
-    Every customer gets events on the snapshot's own day and the week from it. Every second one also
-    gets late rows on each of the last days that had arrived in time, and a late day where there was
-    none: customers with and without late rows go different ways through the statement. The frames
-    are those of `contracts.DAILY` and `contracts.LATE`.
+    Every customer gets events on the snapshot's own day and the week from it. Where rows `can_be_late`
+    (the log says when they arrived), every second one also gets late rows on each of the last days
+    that had arrived in time, and a late day where there was none: customers with and without late
+    rows go different ways through the statement. The frames are those of `contracts.DAILY` and
+    `contracts.LATE`.
     """
     known_on = snapshot + timedelta(days=1)
     pattern = daily.drop_duplicates("customer_id", keep="last")
@@ -32,6 +33,8 @@ def usage(
         _busy(pattern, day=snapshot + timedelta(days=k), known_on=snapshot + timedelta(days=k + 1))
         for k in range(7)
     ]
+    if not can_be_late:
+        return _ordered(pd.concat([daily, *future]), daily, ["customer_id", "day"]), late
     day, known = pd.to_datetime(daily["day"]), pd.to_datetime(daily["last_known_on"])
     in_time = (day < pd.Timestamp(snapshot)) & ((known - day).dt.days <= 1)
     has_late = pd.Series(pd.factorize(daily["customer_id"])[0] % 2 == 1, index=daily.index)

@@ -188,20 +188,20 @@ class _Column:
     def _running(self, kind: str) -> Whole:
         if kind not in self._totals:
             values = self._values
+            self._require_small(values, self._days.day if kind == "dated" else None)
             if kind == "dated":
                 values = values * self._days.day
-            self._require_small(values)
             totals = np.zeros(len(values) + 1, dtype=np.int64)
             np.cumsum(values, out=totals[1:])
             self._totals[kind] = totals
         return self._totals[kind]
 
-    def _require_small(self, values: Whole) -> None:
-        """Refuse values of which a customer's may add up to more than 64 bits hold."""
-        most = max(-int(values.min(initial=0)), int(values.max(initial=0)))
+    def _require_small(self, values: Whole, times: Whole | None) -> None:
+        """Refuse values (`times` others) of which a customer's may add up to more than 64 bits hold."""
+        most = _largest(values) * (1 if times is None else _largest(times))
         if most * self._places.longest < LARGEST:
             return
-        sizes = np.abs(values.astype(np.float64))
+        sizes = np.abs(values.astype(np.float64)) * (1 if times is None else np.abs(times))
         if np.add.reduceat(sizes, self._days.starts[:-1]).max() >= LARGEST:
             raise TooLargeError(self._column)
 
@@ -227,6 +227,10 @@ class _Column:
         rows = _last(counts)[ends] if function == "newest" else _next(counts)[starts]
         is_null = (rows < starts) | (rows >= ends)
         return self._places.date - np.append(self._days.day, 0)[rows], is_null
+
+
+def _largest(values: Whole) -> int:
+    return max(-int(values.min(initial=0)), int(values.max(initial=0)))
 
 
 def _last(counts: Flags) -> Whole:

@@ -5,7 +5,7 @@ totals (`features.running`), whatever the number of snapshots and windows. What 
 apart here is left to the engine as it stands.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,8 +25,15 @@ BY_THE_DAY = (
 )  # fmt: skip
 """What a summed value may be made of so that it stays a whole number, null only where a gap is."""
 
-NULL_TESTS = (exp.Is, exp.Null, exp.Coalesce, exp.Nullif, exp.Case, exp.If)
-"""What may be true of a day without a gap; a span that reads gaps begins after such days."""
+NOT_STRICT = (
+    exp.Is, exp.Null, exp.Coalesce, exp.Nullif, exp.Case, exp.If, exp.Or, exp.And, exp.Not, exp.In,
+    exp.Greatest, exp.Least, exp.Boolean,
+)  # fmt: skip
+"""With one of them, what reads a gap may be true of a day without one; a span that reads gaps begins
+after such days."""
+
+WIDE = 1000
+"""A factor beyond may lead out of 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,19 @@ def _over_spans(expression: str) -> tuple[exp.Expr, dict[str, Span]] | None:
         names = [f"part_{len(spans) + place}" for place in range(len(found))]
         spans |= dict(zip(names, found, strict=True))
         call.replace(parse_one(sql.format(*names), dialect="duckdb"))
+    for product in [node for node in tree.find_all(exp.Mul) if _is_wide(node, set(spans))]:
+        product.set("this", exp.Cast(this=product.this, to=exp.DataType.build("INT128")))
     return tree.this, spans
+
+
+def _is_wide(product: exp.Mul, spans: Collection[str]) -> bool:
+    """Whether a product of whole numbers may not fit into those of a span, as it does into the sums of
+    the whole statement: that of two spans, or of a span and a large number."""
+    if not all(isinstance(node, (*BY_THE_DAY, exp.Coalesce)) for node in product.walk()):
+        return False
+    has_span = [any(_reads(side, name) for name in spans) for side in (product.left, product.right)]
+    numbers = [int(one.this) for one in product.find_all(exp.Literal) if one.is_int]
+    return all(has_span) or (any(has_span) and max(numbers, default=0) > WIDE)
 
 
 def _parts(call: exp.AggFunc) -> tuple[str, list[Span]] | None:
@@ -108,7 +127,7 @@ def _parts(call: exp.AggFunc) -> tuple[str, list[Span]] | None:
     value, conditions, over, upto = taken
     reads = {column.name for part in [value, *conditions] for column in part.find_all(exp.Column)}
     has_gap = GAP in reads
-    if has_gap and any(part.find(*NULL_TESTS) for part in [value, *conditions]):
+    if has_gap and any(_may_hold_without(GAP, part) for part in [value, *conditions]):
         return None
     where = " AND ".join(f"({part.sql(dialect='duckdb')})" for part in conditions)
     span = Span("sum", ONE, over=over, upto=upto, after_gap=has_gap)
@@ -120,6 +139,15 @@ def _parts(call: exp.AggFunc) -> tuple[str, list[Span]] | None:
         counted = replace(span, column=_flag(there)) if there else span
         return "COALESCE({}, 0)", [counted]
     return _of_values(call, span, value, where)
+
+
+def _may_hold_without(column: str, part: exp.Expr) -> bool:
+    """Whether `part` reads `column` in a way that may be more than null where that is null."""
+    return _reads(part, column) and part.find(*NOT_STRICT) is not None
+
+
+def _reads(part: exp.Expr, column: str) -> bool:
+    return any(found.name == column for found in part.find_all(exp.Column))
 
 
 def _of_values(

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from churn import contracts
+from churn.errors import InputError
 from churn.features import beside, tastes, topics
 from churn.features.vocabulary import Vocabulary
 from churn.io import tables
@@ -52,12 +53,24 @@ class Workspace:
         Of what customers did, the months from `since` on, or all: a week must not cost more the
         longer a log is.
         """
+        self._require_one_roll_up()
         relations: dict[str, Relation] = {}
         for name in (*USAGE, *SIDES):
             months = self._months(name, since) if since and name in BY_DAY else None
             files = tables.parts(self.folder(name), made_by="rollup", only=months)
             relations[name] = list(files.values())
         return relations
+
+    def _require_one_roll_up(self) -> None:
+        """Raise `InputError` where a roll-up died between its tables."""
+        first, *others = (tables.facts(self.folder(name), made_by="rollup") for name in USAGE)
+        if any(other["months"] != first["months"] for other in others):
+            raise InputError(
+                f"the roll-up in {self.place} is not whole",
+                got="tables of two runs: one ended before it had written all of them",
+                expected="the tables of one run",
+                next_step="run `churn rollup`: it rolls up again what was begun",
+            )
 
     def _months(self, name: str, since: date) -> list[str]:
         """The parts of table `name` from `since` on; the last one, where there is none."""

@@ -93,7 +93,10 @@ def _width(event_types: Sequence[str]) -> int:
 
 def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
     """What the last roll-up left; nothing where a month has gone, the tables are others, or one of
-    their files is damaged: then all is rolled up again."""
+    their files is damaged: then all is rolled up again.
+
+    A month is done where every table has it: a run that died between two of them began it only.
+    """
     fresh = {"months": {}, "event_types": [], "people": PEOPLE.empty_table()}
     if not tables.exists(workspace.folder("daily")):
         return fresh
@@ -108,8 +111,16 @@ def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
     is_same = is_same and facts.get("tables") == NAMES
     if set(facts["months"]) - set(intake.months) or not is_same:
         return fresh
+    others = [tables.facts(workspace.folder(name), made_by="rollup") for name in NAMES]
+    if any(other["event_types"] != facts["event_types"] for other in others):
+        return fresh
+    done = {
+        month: rows
+        for month, rows in facts["months"].items()
+        if all(other["months"].get(month) == rows for other in others)
+    }
     files = tables.parts(workspace.folder("people"), made_by="rollup")
-    return {**facts, "people": list(files.values())}
+    return {**facts, "months": done, "people": list(files.values())}
 
 
 def _numbered(

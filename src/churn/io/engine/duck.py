@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from churn.errors import InputError, MachineError
+from churn.errors import ConfigurationError, InputError, MachineError
 from churn.io.engine import ROWS_PER_GROUP, Batches, Engine, Relation, Resources
 from churn.io.engine.guard import require_inside
 
@@ -162,9 +162,21 @@ def _machine_failures() -> Iterator[None]:
             expected="enough memory and disk, and files that can be read",
             next_step="raise engine.memory_limit, or point engine.spill to a disk with room",
         ) from error
-    except (
-        duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException
-    ) as error:  # fmt: skip
+    except duckdb.OutOfRangeException as error:
+        raise InputError(
+            "a number does not fit into 64 bits",
+            got=str(error).splitlines()[0],
+            expected="values and definitions whose sums and products do",
+            next_step="look at the values of the log with `churn check`, and at definitions that multiply",
+        ) from error
+    except duckdb.BinderException as error:
+        raise ConfigurationError(
+            "an expression does not fit the tables that it reads",
+            got=str(error).splitlines()[0],
+            expected="columns that are there, of the types that its functions take",
+            next_step="correct the feature definition or the expression in the configuration",
+        ) from error
+    except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
         raise InputError(
             "the engine could not read its input",
             got=str(error).splitlines()[0],

@@ -5,6 +5,7 @@ over them make every aggregate of every window and snapshot (`features.running`)
 joins what else is known.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -125,15 +126,28 @@ class _Spans:
 
     def table(self) -> pa.Table:
         """The spans as known at every snapshot: snapshot, customer_id and a column for each."""
-        everybody = self._of_everybody(self._engine.table(self._rows))
+        rows = self._engine.table(self._rows)
+        everybody = self._of_everybody(rows)
         if not self._plan.has_late:
             return everybody
         slow = self._engine.table(self._late_pairs)
         if not slow.num_rows:
             return everybody
-        self._engine.bind("slow", slow)
-        as_it_was = everybody.join(slow, ["snapshot", "customer_id"], join_type="left anti")
-        return pa.concat_tables([as_it_was, self._of_pairs(self._engine.table(self._late_rows))])
+        days = rows.num_rows / len(pc.unique(rows["customer_id"]))
+        parts = [everybody.join(slow, ["snapshot", "customer_id"], join_type="left anti")]
+        for some in self._that_fit(slow, days):
+            self._engine.bind("slow", some)
+            parts.append(self._of_pairs(self._engine.table(self._late_rows)))
+        return pa.concat_tables(parts)
+
+    def _that_fit(self, slow: pa.Table, days: float) -> Iterator[pa.Table]:
+        """The pairs of `slow`, snapshots by snapshots: the same days stand in the lookback of many, of
+        about `days` each."""
+        cells = slow.num_rows * days * (len(self._columns) + 2)
+        snapshots = pc.unique(slow["snapshot"]).sort()
+        n_parts = min(len(snapshots), math.ceil(cells / CELLS_AT_ONCE)) or 1
+        for part in np.array_split(np.arange(len(snapshots)), n_parts):
+            yield slow.filter(pc.is_in(slow["snapshot"], snapshots.take(pa.array(part))))
 
     def _of_everybody(self, rows: pa.Table) -> pa.Table:
         """The spans of the customers of `rows`, by customer and day, at every snapshot."""

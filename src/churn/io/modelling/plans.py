@@ -9,6 +9,7 @@ from typing import Any
 from churn.errors import HeldBackError, InputError
 from churn.features import beside, definitions, inventory, outside, panel, tastes, topics
 from churn.features.labels import Definition
+from churn.features.vocabulary import Vocabulary
 from churn.io.bundle import Described
 from churn.io.engine import Engine
 from churn.settings import Settings, feature_documents
@@ -56,7 +57,7 @@ def plan_of(
         labels_known_on=None,
         lookback_days=facts["lookback_days"],
         definition=Definition(**champion.spec["churn"]),
-        vocabulary=definitions.Vocabulary(**facts["vocabulary"]),
+        vocabulary=Vocabulary(**facts["vocabulary"]),
         features=champion.features,
         all_places=panel.places(usage["event_types"]),
         arrival=settings.arrival(as_of),
@@ -74,7 +75,7 @@ def without_features(
         labels_known_on=as_of,
         lookback_days=max(settings.churn.active_days, 1),
         definition=settings.churn,
-        vocabulary=definitions.Vocabulary(windows=[]),
+        vocabulary=Vocabulary(windows=[]),
         features=[],
         all_places=panel.places(event_types),
         arrival=settings.arrival(as_of),
@@ -127,7 +128,7 @@ def _snapshots(engine: Engine, settings: Settings, as_of: date) -> list[date]:
 
 def _vocabulary(
     engine: Engine, settings: Settings, as_of: date, first: date, usage: Mapping[str, Any]
-) -> definitions.Vocabulary:
+) -> Vocabulary:
     """Event types, roles and what else the log has, chosen from what was known at `as_of`."""
     cut = settings.arrival(as_of).cut(as_of)
     places = panel.places(usage["event_types"])
@@ -144,9 +145,7 @@ def _vocabulary(
     return replace(found, dates=names)
 
 
-def _with_topics(
-    engine: Engine, settings: Settings, as_of: date, known: definitions.Vocabulary
-) -> definitions.Vocabulary:
+def _with_topics(engine: Engine, settings: Settings, as_of: date, known: Vocabulary) -> Vocabulary:
     """What the messages speak of, learnt from those known at `as_of` (as event types are)."""
     if not settings.features.n_topics or "text" in settings.features.without:
         return known
@@ -157,9 +156,7 @@ def _with_topics(
     return replace(known, topics=topics.to_spec(found), available=[*known.available, "topics"])
 
 
-def _with_tastes(
-    engine: Engine, settings: Settings, as_of: date, known: definitions.Vocabulary
-) -> definitions.Vocabulary:
+def _with_tastes(engine: Engine, settings: Settings, as_of: date, known: Vocabulary) -> Vocabulary:
     """The factors of the items, learnt from those known at `as_of`."""
     asked = settings.features
     if not asked.n_tastes or "taste" in asked.without or "items" not in known.available:

@@ -31,9 +31,11 @@ def unchanged(settings: Settings, candidate: Bundle) -> bool | None:
     as_of = date.fromisoformat(str(candidate.spec["as_of"]))
     found = _sampled(workspace, settings, as_of)
     before = _scores(settings, candidate, found, as_of)
-    return (
-        before == _scores(settings, candidate, _disturbed(found, as_of), as_of) if before else None
-    )
+    if not before:
+        return None
+    can_be_late = bool(workspace.usage_facts()["has_loaded_at"])
+    disturbed = _disturbed(found, as_of, can_be_late=can_be_late)
+    return before == _scores(settings, candidate, disturbed, as_of)
 
 
 def _sampled(workspace: Workspace, settings: Settings, as_of: date) -> dict[str, pa.Table]:
@@ -51,10 +53,14 @@ def _sampled(workspace: Workspace, settings: Settings, as_of: date) -> dict[str,
         return {**found, "dates": engine.table(ranges.every_row("dates"))}
 
 
-def _disturbed(found: Mapping[str, pa.Table], as_of: date) -> dict[str, pa.Table]:
+def _disturbed(
+    found: Mapping[str, pa.Table], as_of: date, *, can_be_late: bool
+) -> dict[str, pa.Table]:
     """The same tables with the future and late arrivals in them."""
     frames = {name: found[name].to_pandas() for name in (*USAGE, "dates")}
-    daily, late = injection.usage(frames["daily"], frames["late"], snapshot=as_of)
+    daily, late = injection.usage(
+        frames["daily"], frames["late"], snapshot=as_of, can_be_late=can_be_late
+    )
     changed = {
         "daily": daily,
         "late": late,

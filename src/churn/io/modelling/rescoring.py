@@ -92,7 +92,7 @@ def _applied(
 
 def _risks(model: Model, rows: pd.DataFrame) -> pd.DataFrame:
     return models.risks(model, rows).assign(
-        customer_id=rows["customer_id"].to_numpy(), snapshot=rows["snapshot"].to_numpy()
+        customer_id=rows["customer_id"].array, snapshot=rows["snapshot"].array
     )
 
 
