@@ -20,6 +20,7 @@ from churn.features.spans import Span
 from churn.io import bundle
 from churn.io.bundle import Bundle
 from churn.io.modelling import probe
+from churn.io.workspace import Workspace
 from churn.learning import backtest, baselines, gate, models, trial
 from churn.learning.baselines import Baseline
 from churn.learning.models import Recipe
@@ -317,6 +318,18 @@ def candidate(place: Path) -> Bundle:
 
 def test_events_of_the_future_and_late_ones_change_no_byte(place: Path) -> None:
     assert probe.unchanged(settings(place), candidate(place)) is True
+
+
+def test_a_log_without_times_of_arrival_is_tried_with_what_may_happen_to_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Workspace.usage_facts
+    monkeypatch.setattr(
+        Workspace, "usage_facts", lambda place: {**known(place), "has_loaded_at": False}
+    )
+    assert probe.unchanged(settings(place), candidate(place)) is True
+    look_past_the_snapshot(monkeypatch)
+    assert probe.unchanged(settings(place), candidate(place)) is False
 
 
 def look_past_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:

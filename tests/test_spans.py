@@ -186,6 +186,14 @@ def test_a_total_beyond_64_bits_is_refused() -> None:
         running.of_spans(days, asked, [span], np.array([3]), lookback_days=9)
 
 
+@pytest.mark.parametrize("value", range(10**17, 9 * 10**17, 10**17))
+def test_a_value_times_its_age_beyond_64_bits_is_refused(value: int) -> None:
+    days = Days(np.array([0, 1]), np.array([400]), np.array([True]))
+    asked = {"value": np.array([value])}
+    with pytest.raises(running.TooLargeError, match="value"):
+        running.of_spans(days, asked, [Span("aged", "value")], np.array([480]), lookback_days=84)
+
+
 def test_large_values_of_many_customers_are_no_total_of_one() -> None:
     """Running totals go on from customer to customer; only what lies between two rows counts."""
     n = 64

@@ -1,0 +1,122 @@
+"""What a panel finds in a roll-up that died half-way, that is all late, or that a definition does not fit."""
+
+import datetime as dt
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import world as worlds
+from reference import Row, World
+from sqlglot import parse_one
+from world import Question
+
+from churn.errors import ConfigurationError, InputError
+from churn.features.definitions import Feature
+from churn.features.vocabulary import Vocabulary
+from churn.io import tables
+from churn.io.engine import Resources, opened
+from churn.io.modelling import panels
+from churn.io.workspace import Workspace
+from churn.stages import rollup
+
+FIRST = date(2025, 8, 1)
+SNAPSHOT = date(2025, 10, 13)
+
+
+def event(customer: str, day: int, *, loaded_on: date | None = None) -> Row:
+    happened = dt.datetime.combine(FIRST + timedelta(days=day), dt.time(9))
+    return {
+        "customer_id": customer, "ts": happened, "event": "login", "value": None, "event_id": None,
+        "loaded_at": loaded_on and dt.datetime.combine(loaded_on, dt.time(9)), "user_id": None,
+        "text": None, "item": "pen",
+    }  # fmt: skip
+
+
+def feature(name: str, expression: str, **more: str) -> Feature:
+    return Feature(name, "What is asked.", "units", "test", expression, **more)
+
+
+TENURE = feature("tenure", "its_since_first_event_days")
+N_ITEMS = feature("n_items", "SUM(n)", rows="items")
+N_28D = feature("n_28d", "SUM(CASE WHEN age_days <= 28 THEN n END)")
+KNOWN = Vocabulary(windows=[7], event_types=["login"], available=["items"])
+
+
+def asked(*features: Feature, snapshots: tuple[date, ...] = (SNAPSHOT,)) -> Question:
+    return Question(snapshots=snapshots, as_of=snapshots[-1], vocabulary=KNOWN, features=features)
+
+
+@pytest.mark.parametrize("dies_before", ["first_days", "items", "late", "daily"])
+def test_a_roll_up_that_died_between_its_tables_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_before: str
+) -> None:
+    """A wrong delivery, whose roll-up dies; then it is put right, with the dates that it should have."""
+    good = [event(f"k{n}", day) for n in range(20) for day in range(0, 60, 2)]
+    wrong = [event(f"new{n}", day - 30) for n in range(5) for day in range(60, 70)]
+    right = [event(f"new{n}", day) for n in range(5) for day in range(60, 70)]
+    place, commit = tmp_path / "workspace", tables.commit
+
+    def failing(folder: Path, *arguments: object, **named: object) -> None:
+        if folder.name == dies_before:
+            raise OSError("the disk is full")
+        commit(folder, *arguments, **named)
+
+    worlds.write(World(), tmp_path, files=[good])
+    rollup.run(worlds.settings_of(tmp_path, place))
+    worlds.write(World(), tmp_path, files=[good, wrong])
+    with monkeypatch.context() as context:
+        context.setattr(tables, "commit", failing)
+        with pytest.raises(OSError, match="full"):
+            rollup.run(worlds.settings_of(tmp_path, place))
+    if dies_before != rollup.NAMES[-1]:
+        with pytest.raises(InputError, match="is not whole") as refused:
+            Workspace(place).usage()
+        assert "churn rollup" in refused.value.next_step
+    worlds.write(World(), tmp_path, files=[good, right])
+    for workspace in (place, tmp_path / "fresh"):
+        rollup.run(worlds.settings_of(tmp_path, workspace))
+    question = asked(TENURE, N_ITEMS, N_28D)
+    found = worlds.by_engine(place, question)
+    assert found == worlds.by_engine(tmp_path / "fresh", question)
+    assert found[SNAPSHOT, "new0"]["tenure"] == 13
+
+
+def test_a_log_that_is_loaded_once_a_week_is_rebuilt_a_few_snapshots_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loaded on Tuesdays, asked on Mondays: every pair has days that were not known."""
+    snapshots = tuple(SNAPSHOT + timedelta(days=7 * week) for week in range(6))
+    events = [
+        event(f"k{n}", day, loaded_on=FIRST + timedelta(days=day + 7 - (day + 3) % 7))
+        for n in range(4)
+        for day in range(0, 110, n + 1)
+    ]
+    place = worlds.rolled_up(World(events=events), tmp_path)
+    rows: list[int] = []
+    rebuilt = panels._Spans._of_pairs
+
+    def counted(spans: panels._Spans, found: pa.Table) -> pa.Table:
+        rows.append(found.num_rows)
+        return rebuilt(spans, found)
+
+    monkeypatch.setattr(panels._Spans, "_of_pairs", counted)
+    question = asked(N_28D, snapshots=snapshots)
+    whole = worlds.by_engine(place, question)
+    assert len(rows) == 1
+    n_rows = rows.pop()
+    monkeypatch.setattr(panels, "CELLS_AT_ONCE", n_rows)
+    assert worlds.by_engine(place, question) == whole
+    assert len(rows) > 1
+    assert max(rows) < n_rows == sum(rows)
+    assert whole == worlds.by_reference(World(events=events), question)
+
+
+def test_a_query_that_does_not_fit_its_tables_is_refused() -> None:
+    with opened(Resources(threads=1)) as engine:
+        engine.bind("days", pa.table({"n": pa.array([2**62, 2**62])}))
+        for sql in ("SELECT SUM(c_40) AS x FROM days", "SELECT SUM(n) / n AS x FROM days"):
+            with pytest.raises(ConfigurationError, match="does not fit the tables"):
+                engine.table(parse_one(sql, dialect="duckdb"))
+        with pytest.raises(InputError, match="does not fit into 64 bits"):
+            engine.table(parse_one("SELECT n * n AS x FROM days", dialect="duckdb"))
