@@ -66,7 +66,7 @@ def every_so_many_customers(n: int) -> exp.Expr:
         SELECT customer_id FROM (
             SELECT customer_id, ROW_NUMBER() OVER (ORDER BY customer_id) AS place
             FROM (SELECT DISTINCT customer_id FROM first_days) AS everybody
-        ) AS numbered WHERE place % {n} = 1 AND place > 1 ORDER BY customer_id
+        ) AS numbered WHERE (place - 1) % {n} = 0 AND place > 1 ORDER BY customer_id
     """)
 
 
