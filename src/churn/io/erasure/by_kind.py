@@ -1,6 +1,6 @@
-"""A person taken out of everything below a workspace, by the kind of each file and not by its name.
+"""A person taken out of everything that the product wrote (`ours`), by the kind of each file.
 
-A new table, a new folder or a new text is reached without anybody thinking of it here: tables are
+A new table is reached without anybody thinking of it here, by its manifest: tables are
 rewritten without the rows, lists are made again without the customer (`erasure_lists`), what is
 remembered of deliveries is put right (`erasure_intake`), and any other text loses the id and the name.
 Each step is whole or not at all; after a kill the same call goes on with what is left.
@@ -21,7 +21,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from churn.io import tables
-from churn.io.erasure import search
+from churn.io.erasure import ours, search
 from churn.io.erasure.search import Person
 from churn.io.intake import forgotten
 
@@ -69,12 +69,13 @@ def leftovers(place: Path, account: Account) -> None:
 def in_tables(place: Path, person: Person, account: Account, *, judged: Collection[str]) -> None:
     """Rewrite every table (a folder with a manifest of parts) without the person's rows, and without
     refused rows of files that are not among those `judged` (see `of_intake.judged`)."""
-    for manifest in [path for path in search.files(place) if path.name == tables.MANIFEST]:
+    for manifest in [path for path in ours.files(place) if path.name == tables.MANIFEST]:
         folder = manifest.parent
         content = tables.read_json(manifest)
         present = {name: folder / entry["file"] for name, entry in content["parts"].items()}
         for stray in set(folder.glob("*.parquet")) - set(present.values()):
-            stray.unlink()
+            if ours.PART.fullmatch(stray.name):
+                stray.unlink()
         n_rows, changed = 0, {}
         with tables.staging(folder) as staged:
             for name, path in present.items():
@@ -89,7 +90,7 @@ def in_tables(place: Path, person: Person, account: Account, *, judged: Collecti
 
 def in_loose_tables(place: Path, person: Person, account: Account) -> None:
     """Rewrite every Parquet file that belongs to no table: logs that landed here, copies, samples."""
-    for path in [path for path in search.files(place) if path.suffix == ".parquet"]:
+    for path in [path for path in ours.files(place) if path.suffix == ".parquet"]:
         if (path.parent / tables.MANIFEST).exists() or is_published(place, path):
             continue
         n_gone = replaced(path, person)
@@ -153,7 +154,7 @@ def unnamed(content: Any, person: Person) -> Any:
 
 def in_databases(place: Path, person: Person, account: Account) -> None:
     """Replace the person in every text of a SQLite database, and what stays of it in free pages."""
-    for path in search.files(place):
+    for path in ours.files(place):
         with path.open("rb") as file:
             is_one = file.read(len(search.SQLITE)) == search.SQLITE
         if is_one and person.pattern is not None and search.stands_in(path, person, place=place):
@@ -188,7 +189,7 @@ def in_texts(place: Path, person: Person, account: Account) -> None:
     """
     if person.pattern is None:
         return
-    for path in search.files(place):
+    for path in ours.files(place):
         known = path.suffix in search.TEXTS or path.suffix == ".csv"
         if path.name in (*search.OURS, *KEPT_AS_WRITTEN) or not known:
             continue

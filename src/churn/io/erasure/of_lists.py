@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from churn.io import exchange, publish, revisions, tables
 from churn.io.documents import listing_file, people
-from churn.io.erasure import by_kind, search
+from churn.io.erasure import by_kind, ours, search
 from churn.io.erasure.by_kind import Account, folder_of
 from churn.io.erasure.search import Person
 from churn.io.sending import delivery, outbox
@@ -32,7 +32,7 @@ def in_revisions(
     own shelf that are others now. `notices` are the variables whose services were told of a list:
     they are not told of it again."""
     changed = []
-    shelves = {path.parents[2] for path in search.files(place) if path.name == MANIFEST}
+    shelves = {path.parents[2] for path in ours.files(place) if path.name == MANIFEST}
     for published in sorted(shelves):
         renamed: dict[str, str] = {}
         for name in revisions.names(published):
@@ -54,15 +54,18 @@ def _rewrite(
         folder = staged / "revision"
         shutil.copytree(revision, folder)
         documents = _documents(folder, person)
-        rows = sum(by_kind.replaced(path, person) for path in sorted(folder.rglob("*.parquet")))
         manifest = tables.read_json(revision / MANIFEST)
+        told = manifest["files"]
+        parts = [folder / name for name in sorted(told) if name.endswith(".parquet")]
+        rows = sum(by_kind.replaced(path, person) for path in parts)
         previous = manifest.get("previous") or {}
         is_renamed = previous.get("manifest_sha256") in renamed
         if not (rows or documents or is_renamed):
             return 0, 0
         if is_renamed:
             previous["manifest_sha256"] = renamed[previous["manifest_sha256"]]
-        manifest["files"] = publish.described(folder)
+        left = publish.described(folder)
+        manifest["files"] = {name: one for name, one in left.items() if name in told}
         manifest["counts"] |= _counts(folder, manifest["counts"])
         manifest["forgotten"] = manifest.get("forgotten", 0) + bool(rows or documents)
         tables.write_sealed(folder / MANIFEST, by_kind.unnamed(manifest, person))
@@ -120,7 +123,7 @@ def _made_again(folder: Path, rows: pd.DataFrame, person: Person) -> int:
 
 def in_lists(place: Path, person: Person, account: Account) -> None:
     """The documents that `churn retain` left beside its table, below `retention/<as_of>/`."""
-    for source in [path for path in search.files(place) if path.name == people.FILES[0]]:
+    for source in [path for path in ours.files(place) if path.name == people.FILES[0]]:
         folder = source.parent
         if (folder / MANIFEST).exists():
             continue
@@ -135,7 +138,7 @@ def in_lists(place: Path, person: Person, account: Account) -> None:
 def names_of(place: Path, who: str) -> set[str]:
     """What a customer is called in any list below `place`."""
     found: set[str] = set()
-    for path in [path for path in search.files(place) if path.name == people.LISTING]:
+    for path in [path for path in ours.files(place) if path.name == people.LISTING]:
         listing = listing_file.read(
             path.read_bytes(), pd.DataFrame({"customer_id": [], "customer_name": []})
         )
