@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from commandline import exit_code
 from logbook import Logbook, events, row, totals
-from products import MESSAGE, NOTE, PERSON, churn, named
+from products import MESSAGE, NOTE, PERSON, churn, named, said_in
 
 from churn.errors import ConfigurationError, MachineError
 from churn.io import lock, revisions, tables
@@ -561,3 +561,84 @@ def test_a_folder_called_models_above_the_workspace_hides_nothing(tmp_path):
     person = Person("customer", "C000001", frozenset({"customer_id"}))
     left, _, _ = search.remaining(place, person)
     assert [path.name for path in left] == ["2026-01-05.html"]
+
+
+# --- what somebody wrote about others --------------------------------------------------------
+
+
+def test_a_note_about_somebody_else_loses_the_name_and_stays(product, tmp_path, caplog):
+    """In the table of feedback, and in the documents of a list (here as the name of an owner)."""
+    place, customer, name = copied(product, tmp_path)
+    week = place / "published" / "2025-10-20" / "r1"
+    filled = pd.read_csv(week / "retention_list.csv", dtype=str)
+    now = pd.read_csv(place / "published" / "2025-10-27" / "r1" / "retention_list.csv", dtype=str)
+    listed = [one for one in filled["customer_id"] if one in {*now["customer_id"]} - {customer}]
+    other = listed[0]
+    at = tmp_path / "logs" / "customers.csv"
+    people = pd.read_csv(at, dtype=str)
+    people.loc[people["customer_id"] == other, "owner"] = f"Desk of {name}"
+    people.to_csv(at, index=False)
+    note = f"same story as {customer}, parent {name} again"
+    filled.loc[filled["customer_id"] == other, ["contacted", "outcome", "note"]] = [
+        "yes", "undecided", note,
+    ]  # fmt: skip
+    filled.to_csv(tmp_path / "back.csv", index=False)
+    churn(place, "outcomes", f"outcomes.files={tmp_path}/back.csv")
+    churn(place, "weekly", "as_of=2025-10-27", expected=6)
+    before = tables.read(place / "outcomes", made_by="outcomes")
+    assert note in set(before["note"])
+    folders = {
+        str(Path(path).parent)
+        for path in named(place, f"Desk of {name}")
+        if path.startswith("published/") and path.endswith(".html")
+    }
+    assert folders == {"published/2025-10-27/r2"}
+    churn(place, "forget", f"customer={customer}")
+    assert named(place, customer, name) == set()
+    after = tables.read(place / "outcomes", made_by="outcomes")
+    left = before[before["customer_id"] != customer].reset_index(drop=True)
+    right = "same story as (forgotten), parent (forgotten) again"
+    pd.testing.assert_frame_equal(after, left.assign(note=left["note"].replace(note, right)))
+    for folder in folders:
+        assert revisions.verify(place / folder)
+        for document in ("retention_list.html", "retention_list.csv", "digest.eml"):
+            assert "Desk of (forgotten)" in "".join(said_in(place / folder / document)), document
+
+
+def test_the_words_of_others_are_put_right_in_any_table(tmp_path):
+    """In every kind of text column, group by group; ids of others that begin alike stay."""
+    place = tmp_path / "ws"
+    rows = pd.DataFrame(
+        {
+            "customer_id": ["C000001", "C000002", "C000001-EU", "C000003"],
+            "note": ["mine", "ask C000001, not Acme", None, "none"],
+            "kind": pd.Categorical(["a", "like C000001", "b", "a"]),
+            "n": [1.5, float("nan"), 2.0, 3.0],
+        }
+    )
+    tables.write(place / "told", {"a": rows})
+    forget.run(Settings(workspace=str(place), customer="C000001"))
+    left = tables.read(place / "told", made_by="x")
+    assert left["customer_id"].tolist() == ["C000002", "C000001-EU", "C000003"]
+    assert left["note"].fillna("").tolist() == ["ask (forgotten), not Acme", "", "none"]
+    assert left["kind"].tolist() == ["like (forgotten)", "b", "a"]
+    assert left["n"].isna().tolist() == [True, False, False]
+
+
+def test_nobody_is_told_to_delete_a_table_of_feedback(tmp_path, monkeypatch):
+    place = workspace(tmp_path / "ws", "C000001")
+    monkeypatch.setattr(by_kind, "in_tables", lambda *_, **__: None)
+    with pytest.raises(MachineError) as error:
+        forget.run(Settings(workspace=str(place), customer="C000001"))
+    assert "delete none" in error.value.next_step
+
+
+def test_a_name_inside_another_customers_name_is_left_to_them(tmp_path):
+    place = tmp_path / "ws"
+    frame = pd.DataFrame(
+        {"customer_id": ["C000001", "C000002"], "customer_name": ["Thornpoint", "Thornpoint Labs"]}
+    )
+    tables.write(place / "customers", {"a": frame})
+    forget.run(Settings(workspace=str(place), customer="C000001"))
+    left = tables.read(place / "customers", made_by="x")
+    assert left["customer_name"].tolist() == ["Thornpoint Labs"]

@@ -1,6 +1,7 @@
 """`churn forget customer=ID` (or `user=ID`): a person erased everywhere the product wrote, and proof."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def run(settings: Settings) -> None:
     if left:
         raise _half_forgotten(place, left)
     forgotten.remember(place, kind, who, is_erased=True)
-    if not (sum(account.rows.values()) or sum(account.documents.values())):
+    if not account.has_changes():
         where = " that could be erased" if told.own or beside else ""
         log.info("nothing of them was found%s; from now on they stay out", where)
     if person.pattern is None:
@@ -80,7 +81,10 @@ def _person(settings: Settings, kind: str, who: str) -> Person:
             mine = compute.equal(forgotten.as_text(rows["customer_id"]), who)
             own |= {*rows.filter(mine)["customer_name"].to_pylist()}
             others |= {*rows.filter(compute.invert(mine))["customer_name"].to_pylist()}
-    return Person(kind, who, columns, frozenset(str(name) for name in own - others if name))
+    said = {str(name) for name in own - others if name}
+    known = "\n".join(str(name) for name in others if name)
+    theirs = {name for name in said if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", known)}
+    return Person(kind, who, columns, frozenset(theirs))
 
 
 def _erased(settings: Settings, person: Person, told: Deliveries, *, digest: str) -> Account:
@@ -107,6 +111,7 @@ def _report(place: Path, account: Account, *, n_sent: int) -> None:
         rows, documents = account.rows[name], account.documents[name]
         done = [f"{rows:,} rows erased"] if rows else []
         done += [f"{documents:,} documents made anew or deleted"] if documents else []
+        done += [f"{account.words[name]:,} rows of others put right"] if account.words[name] else []
         n_looked = account.looked[name]
         said = ", ".join(done) or "nothing of them"
         log.info("%s: %d file%s, %s", name, n_looked, "" if n_looked == 1 else "s", said)
@@ -164,5 +169,6 @@ def _half_forgotten(place: Path, left: Sequence[Path]) -> MachineError:
         "something of them is left",
         got=f"{len(left)} files: {shown}{rest}",
         expected="nothing in any file of the workspace",
-        next_step="run the same command again; if it stays, delete these files",
+        next_step="run the same command again; if it stays, it is a fault of ours: report the names of "
+        "these files, and delete none (what was fed back stands nowhere else)",
     )

@@ -16,7 +16,7 @@ from sqlglot import parse_one
 from churn.io import tables
 from churn.io.engine import Resources, opened
 from churn.io.erasure import by_kind, of_source, ours
-from churn.io.erasure.by_kind import Account
+from churn.io.erasure.by_kind import Account, Change
 from churn.io.erasure.search import Person
 from churn.io.intake import index
 from churn.settings import SourceSettings
@@ -77,7 +77,8 @@ def erase(place: Path, person: Person, told: Deliveries, account: Account, *, di
             path.unlink()
             account.note("deliveries/", documents=1)
     for path in sorted({*cache.glob("*.parquet")} & {*ours.files(place)}):
-        account.note("deliveries/", rows=_converted(path, person))
+        gone = _converted(path, person)
+        account.note("deliveries/", rows=gone.rows, words=gone.words)
     for path in sorted({*(cache / "remote").glob("*")} & {*ours.files(place)}):
         if path.suffix == ".parquet":
             is_named = of_source.in_parquet(path, person) > 0
@@ -96,17 +97,17 @@ def judged(place: Path) -> set[str]:
     return {path for path, sha256 in content.get("paths", {}).items() if sha256 in known}
 
 
-def _converted(path: Path, person: Person) -> int:
-    """Rewrite a converted copy, and what is said of it beside it; rows that went."""
+def _converted(path: Path, person: Person) -> Change:
+    """Rewrite a converted copy, and what is said of it beside it."""
     facts_at = path.with_suffix(".parquet.json")
     if not facts_at.exists():
         return by_kind.replaced(path, person)
     facts = tables.read_json(facts_at)
-    n_rows = by_kind.replaced(path, person)
-    if n_rows:
-        facts |= {"sha256": tables.sha256(path), "n_skipped": facts["n_skipped"] + n_rows}
+    gone = by_kind.replaced(path, person)
+    if any(gone):
+        facts |= {"sha256": tables.sha256(path), "n_skipped": facts["n_skipped"] + gone.rows}
         tables.write_sealed(facts_at, facts)
-    return n_rows
+    return gone
 
 
 def _without_hash(path: Path, person: Person) -> str:
