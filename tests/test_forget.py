@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from commandline import exit_code
 from logbook import Logbook, events, row, totals
-from products import MESSAGE, NOTE, PERSON, churn, named
+from products import MESSAGE, NOTE, PERSON, churn, named, said_in
 
 from churn.errors import ConfigurationError, MachineError
 from churn.io import lock, revisions, tables
 from churn.io.engine import Resources
-from churn.io.erasure import by_kind, of_lists, search
+from churn.io.erasure import by_kind, of_lists, ours, search
 from churn.io.erasure.search import Person
 from churn.io.intake import forgotten, sources
 from churn.settings import Settings, SinkSettings, SourceSettings
@@ -37,6 +37,12 @@ def copied(product: tuple[Path, str, str], home: Path) -> tuple[Path, str, str]:
     moved = index.read_text().replace(str(place.parent), str(home))
     tables.write_sealed(index, tables.unsealed(json.loads(moved)))
     return home / "ws", customer, name
+
+
+def workspace(place: Path, *customers: str) -> Path:
+    """A workspace with a table of the product's."""
+    tables.write(place / "scores", {"a": pd.DataFrame({"customer_id": list(customers)}, dtype=str)})
+    return place
 
 
 def test_half_forgotten_customer(product, tmp_path, capsys):
@@ -190,7 +196,7 @@ def test_whom_to_forget_must_be_said(tmp_path, words):
 
 
 def test_text_keys_stay_text(tmp_path):
-    (tmp_path / "ws").mkdir()
+    workspace(tmp_path / "ws")
     for who in ("1e5", "007", "1234567890123456789", "null island"):
         assert exit_code("forget", f"customer={who}", f"workspace={tmp_path / 'ws'}") == 0
         assert forgotten.read(tmp_path / "ws").among("customer", [who]) == [who]
@@ -212,29 +218,29 @@ def test_what_is_left_where_it_should_be_gone_fails_the_command(tmp_path, monkey
 
 
 def test_a_table_that_nobody_thought_of_is_reached(tmp_path):
-    """Any table, loose file, note, database or leftover, under names that no code knows."""
+    """Any table, under a name that no code knows; logs, databases and leftovers."""
     place = tmp_path / "ws"
     frame = pd.DataFrame({"customer_id": ["C000001", "C000002"], "x": [1, 2]})
     tables.write(place / "a_new_stage" / "deep", {"a": frame, "b": frame}, facts={"kept": 1})
-    frame.to_parquet(place / "sample.parquet")
-    (place / "logs").mkdir()
-    (place / "logs" / "run.log").write_text('{"message": "C000001 of C0000011"}\nC000001\n')
-    (place / ".staging-dead").mkdir()
-    frame.to_parquet(place / ".staging-dead" / "half.parquet")
-    with closing(sqlite3.connect(place / "store.db")) as connection:
+    dead = f".staging-{'0' * 32}"
+    run = place / "logs" / "20260105T060000Z-0a1b.jsonl"
+    run.parent.mkdir()
+    run.write_text('{"message": "C000001 of C0000011"}\nC000001\n')
+    (place / "mlflow").mkdir()
+    (place / dead).mkdir()
+    frame.to_parquet(place / dead / "half.parquet")
+    with closing(sqlite3.connect(place / "mlflow" / "mlflow.db")) as connection:
         connection.execute("CREATE TABLE params (value TEXT)")
         connection.execute("INSERT INTO params VALUES ('chose C000001, C000002')")
         connection.commit()
     (place / "unknown.bin").write_bytes(b"\x00\x01")
     forget.run(Settings(workspace=str(place), customer="C000001"))
-    assert {p for p in named(place, "C000001") if p != "logs/run.log"} == set()
-    assert (
-        place / "logs" / "run.log"
-    ).read_text() == '{"message": "(forgotten) of C0000011"}\n(forgotten)\n'
+    assert named(place, "C000001") == {f"logs/{run.name}"}  # that of C0000011, as part of it
+    assert run.read_text() == '{"message": "(forgotten) of C0000011"}\n(forgotten)\n'
     left = tables.read(place / "a_new_stage" / "deep", made_by="x")
     assert left["customer_id"].tolist() == ["C000002", "C000002"]
     assert tables.facts(place / "a_new_stage" / "deep", made_by="x") == {"kept": 1}
-    with closing(sqlite3.connect(place / "store.db")) as connection:
+    with closing(sqlite3.connect(place / "mlflow" / "mlflow.db")) as connection:
         assert connection.execute("SELECT value FROM params").fetchall() == [
             ("chose (forgotten), C000002",)
         ]
@@ -249,14 +255,24 @@ def test_a_kind_of_file_that_nobody_knows_is_named(tmp_path, caplog):
     assert "cannot reach: unknown.bin: of a kind that cannot be searched here" in caplog.text
 
 
+def note(place: Path) -> Path:
+    """A text of the product's."""
+    return place / "impact" / "impact.md"
+
+
+def write_note(place: Path, text: str) -> None:
+    note(place).parent.mkdir(parents=True)
+    note(place).write_text(text)
+
+
 def test_short_ids_are_erased_by_column_and_nothing_else_is_touched(tmp_path):
     place = tmp_path / "ws"
     frame = pd.DataFrame({"customer_id": ["7", "007", "17"], "plan": ["7", "7", "7"]})
     tables.write(place / "scores", {"a": frame})
-    (place / "note.md").write_text("7 of 17 left")
+    write_note(place, "7 of 17 left")
     forget.run(Settings(workspace=str(place), customer="7"))
     assert tables.read(place / "scores", made_by="x")["customer_id"].tolist() == ["007", "17"]
-    assert (place / "note.md").read_text() == "7 of 17 left"
+    assert note(place).read_text() == "7 of 17 left"
 
 
 # --- who stays out ----------------------------------------------------------------------------
@@ -340,9 +356,9 @@ def test_names_that_others_have_too_are_left_to_them(tmp_path):
         {"customer_id": ["C000001", "C000002"], "customer_name": ["Smith & Sons"] * 2}
     )
     tables.write(place / "customers", {"a": frame})
-    (place / "note.md").write_text("Smith & Sons")
+    write_note(place, "Smith & Sons")
     forget.run(Settings(workspace=str(place), customer="C000001"))
-    assert (place / "note.md").read_text() == "Smith & Sons"
+    assert note(place).read_text() == "Smith & Sons"
 
 
 def test_a_search_finds_what_is_spelled_another_way(tmp_path):
@@ -438,3 +454,191 @@ def test_everything_that_the_product_can_write_is_reached(product, tmp_path):
     churn(place, "weekly", "as_of=2025-11-03", expected=6)
     churn(place, "backtest", "backtest.origins=1")
     assert named(place, customer, name, MESSAGE, PERSON, NOTE) == set()
+
+
+# --- what is the user's stays the user's -----------------------------------------------------
+
+
+def own_logs(place: Path) -> dict[Path, bytes]:
+    """A user's files below the workspace, and what stands in them."""
+    days = [f"2026-01-{day:02d}" for day in range(1, 29)]
+    rows = [f"{who},{day},login" for day in days for who in ("C000001", "C000002")]
+    (place / "logs").mkdir(parents=True)
+    (place / "logs" / "a.csv").write_text("\n".join(["customer_id,ts,event", *rows]))
+    (place / "logs" / "customers.csv").write_text("customer_id\nC000001\nC000002\n")
+    terms = {"customer_id": ["C000001", "C000001", "C000002"], "start_date": ["2025-01-01"] * 3}
+    pd.DataFrame(terms).to_parquet(place / "logs" / "subscriptions.parquet")
+    return {path: path.read_bytes() for path in (place / "logs").iterdir()}
+
+
+def test_logs_below_the_workspace_are_read_and_never_written(tmp_path, caplog):
+    place = tmp_path / "w"
+    before = own_logs(place)
+    source = SourceSettings(
+        name="files", events=f"{place}/logs/a*.csv", customers=f"{place}/logs/customers.csv",
+        subscriptions=f"{place}/logs/subscriptions.parquet",
+    )  # fmt: skip
+    settings = Settings(workspace=str(place), source=source)
+    rollup.run(settings)
+    settings.customer = "C000001"
+    for _ in range(2):  # the same is said again by a second call
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "churn"):
+            forget.run(settings)
+        for name, n_rows in (("a.csv", "28 rows"), ("customers.csv", "1 row"),
+                             ("subscriptions.parquet", "2 rows")):  # fmt: skip
+            said = f"{place}/logs/{name}, a file of yours, has {n_rows} of them; left out"
+            assert said in caplog.text
+    assert {path: path.read_bytes() for path in before} == before
+    for _ in range(2):
+        rollup.run(settings)
+        rows = tables.facts(place / "daily", made_by="rollup")["rows"]
+        assert (rows["read"], rows["used"], rows["excluded"]) == (56, 28, 28)
+        daily = tables.read(place / "daily", made_by="rollup")
+        assert set(daily["customer_id"]) == {"C000002"}
+    assert named(place, "C000001", "(forgotten)") == {
+        f"logs/{name}" for name in ("a.csv", "customers.csv", "subscriptions.parquet")
+    }
+
+
+def test_the_demo_loses_the_rows_and_gains_no_customer(tmp_path):
+    words = ["source.world.n_customers=40", "source.world.n_weeks=8", f"workspace={tmp_path / 'w'}"]
+    assert exit_code("simulate", *words) == 0
+    demo = tmp_path / "w" / "demo"
+    who = pd.read_parquet(demo / "customers.parquet")["customer_id"].iloc[0]
+    assert exit_code("forget", f"customer={who}", *words) == 0
+    assert named(tmp_path / "w", who, "(forgotten)") <= {"truth/weeks.parquet"}
+    assert len(pd.read_parquet(demo / "customers.parquet")) == 39
+
+
+def test_a_folder_that_is_no_workspace_is_refused(tmp_path, monkeypatch):
+    texts = {"app.py": "WHO = 'C000001'\n", "notes.md": "C000001", "invoices.csv": "id\nC000001\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    for place in ("", ".", str(tmp_path)):
+        assert exit_code("forget", "customer=C000001", f"workspace={place}") == 2
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == texts
+    assert exit_code("rollup", "workspace=") == 2
+
+
+def test_files_that_the_product_never_writes_are_told_and_left(tmp_path, caplog):
+    place = workspace(tmp_path / "ws", "C000001", "C000002")
+    texts = {"notes.md": "C000001", "scores/mine.csv": "customer_id\nC000001\n",
+             "models/my.yaml": "C000001", "logs/run.log": "C000001 left",
+             "published/2026-01-05/r1/filled_in.csv": "customer_id\nC000001\n",
+             "retention/2026-01-05/back.csv": "customer_id\nC000001\n"}  # fmt: skip
+    for name, text in texts.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(text)
+    with caplog.at_level(logging.INFO, "churn"):
+        forget.run(Settings(workspace=str(place), customer="C000001"))
+    for name, text in texts.items():
+        assert (place / name).read_text() == text
+        assert f"{place / name}, a file of yours, names them" in caplog.text, name
+    assert tables.read(place / "scores", made_by="x")["customer_id"].tolist() == ["C000002"]
+
+
+def test_a_list_that_was_sent_back_filled_in_stays_beside_its_revision(product, tmp_path):
+    place, customer, _ = copied(product, tmp_path)
+    revision = place / "published" / "2025-10-20" / "r1"
+    back = revision / "back from Ann.xlsx"
+    shutil.copy(revision / "retention_list.xlsx", back)
+    before = back.read_bytes()
+    churn(place, "forget", f"customer={customer}")
+    assert back.read_bytes() == before
+    assert "back from Ann.xlsx" not in revisions.verify(revision)["files"]
+
+
+def test_every_file_of_a_workspace_is_known_as_ours(product):
+    assert [path for path in search.files(product[0]) if path not in ours.files(product[0])] == []
+
+
+def test_a_folder_called_models_above_the_workspace_hides_nothing(tmp_path):
+    place = workspace(tmp_path / "models" / "ws", "C000002")
+    (place / "quality").mkdir()
+    (place / "quality" / "2026-01-05.html").write_text("C000001")
+    person = Person("customer", "C000001", frozenset({"customer_id"}))
+    left, _, _ = search.remaining(place, person)
+    assert [path.name for path in left] == ["2026-01-05.html"]
+
+
+# --- what somebody wrote about others --------------------------------------------------------
+
+
+def test_a_note_about_somebody_else_loses_the_name_and_stays(product, tmp_path, caplog):
+    """In the table of feedback, and in the documents of a list (here as the name of an owner)."""
+    place, customer, name = copied(product, tmp_path)
+    week = place / "published" / "2025-10-20" / "r1"
+    filled = pd.read_csv(week / "retention_list.csv", dtype=str)
+    now = pd.read_csv(place / "published" / "2025-10-27" / "r1" / "retention_list.csv", dtype=str)
+    listed = [one for one in filled["customer_id"] if one in {*now["customer_id"]} - {customer}]
+    other = listed[0]
+    at = tmp_path / "logs" / "customers.csv"
+    people = pd.read_csv(at, dtype=str)
+    people.loc[people["customer_id"] == other, "owner"] = f"Desk of {name}"
+    people.to_csv(at, index=False)
+    note = f"same story as {customer}, parent {name} again"
+    filled.loc[filled["customer_id"] == other, ["contacted", "outcome", "note"]] = [
+        "yes", "undecided", note,
+    ]  # fmt: skip
+    filled.to_csv(tmp_path / "back.csv", index=False)
+    churn(place, "outcomes", f"outcomes.files={tmp_path}/back.csv")
+    churn(place, "weekly", "as_of=2025-10-27", expected=6)
+    before = tables.read(place / "outcomes", made_by="outcomes")
+    assert note in set(before["note"])
+    folders = {
+        str(Path(path).parent)
+        for path in named(place, f"Desk of {name}")
+        if path.startswith("published/") and path.endswith(".html")
+    }
+    assert folders == {"published/2025-10-27/r2"}
+    churn(place, "forget", f"customer={customer}")
+    assert named(place, customer, name) == set()
+    after = tables.read(place / "outcomes", made_by="outcomes")
+    left = before[before["customer_id"] != customer].reset_index(drop=True)
+    right = "same story as (forgotten), parent (forgotten) again"
+    pd.testing.assert_frame_equal(after, left.assign(note=left["note"].replace(note, right)))
+    for folder in folders:
+        assert revisions.verify(place / folder)
+        for document in ("retention_list.html", "retention_list.csv", "digest.eml"):
+            assert "Desk of (forgotten)" in "".join(said_in(place / folder / document)), document
+
+
+def test_the_words_of_others_are_put_right_in_any_table(tmp_path):
+    """In every kind of text column, group by group; ids of others that begin alike stay."""
+    place = tmp_path / "ws"
+    rows = pd.DataFrame(
+        {
+            "customer_id": ["C000001", "C000002", "C000001-EU", "C000003"],
+            "note": ["mine", "ask C000001, not Acme", None, "none"],
+            "kind": pd.Categorical(["a", "like C000001", "b", "a"]),
+            "n": [1.5, float("nan"), 2.0, 3.0],
+        }
+    )
+    tables.write(place / "told", {"a": rows})
+    forget.run(Settings(workspace=str(place), customer="C000001"))
+    left = tables.read(place / "told", made_by="x")
+    assert left["customer_id"].tolist() == ["C000002", "C000001-EU", "C000003"]
+    assert left["note"].fillna("").tolist() == ["ask (forgotten), not Acme", "", "none"]
+    assert left["kind"].tolist() == ["like (forgotten)", "b", "a"]
+    assert left["n"].isna().tolist() == [True, False, False]
+
+
+def test_nobody_is_told_to_delete_a_table_of_feedback(tmp_path, monkeypatch):
+    place = workspace(tmp_path / "ws", "C000001")
+    monkeypatch.setattr(by_kind, "in_tables", lambda *_, **__: None)
+    with pytest.raises(MachineError) as error:
+        forget.run(Settings(workspace=str(place), customer="C000001"))
+    assert "delete none" in error.value.next_step
+
+
+def test_a_name_inside_another_customers_name_is_left_to_them(tmp_path):
+    place = tmp_path / "ws"
+    frame = pd.DataFrame(
+        {"customer_id": ["C000001", "C000002"], "customer_name": ["Thornpoint", "Thornpoint Labs"]}
+    )
+    tables.write(place / "customers", {"a": frame})
+    forget.run(Settings(workspace=str(place), customer="C000001"))
+    left = tables.read(place / "customers", made_by="x")
+    assert left["customer_name"].tolist() == ["Thornpoint Labs"]

@@ -13,7 +13,7 @@ from mailserver import PASSWORD
 from products import SMALL, named, sources_of
 
 from churn.errors import ConfigurationError, InputError
-from churn.io import secret, unseen
+from churn.io import secret, tables, unseen
 from churn.io.documents import export
 from churn.io.engine import Resources, opened
 from churn.io.engine.guard import LOOK_OUTSIDE, require_inside
@@ -135,7 +135,7 @@ def test_files_are_for_the_group_and_folders_too(product):
 def test_a_stricter_mask_stays(tmp_path):
     before = os.umask(0o077)
     try:
-        (tmp_path / "ws").mkdir()
+        tables.write(tmp_path / "ws" / "scores", {})
         assert exit_code("forget", "customer=x-1", f"workspace={tmp_path / 'ws'}") == 0
         assert (tmp_path / "ws" / forgotten.FILE).stat().st_mode & 0o777 == 0o600
     finally:

@@ -210,10 +210,11 @@ def forget(settings: Settings) -> None:
     Waits for a run that works in the workspace. A person's events are added up in days of the
     account, so those are rolled up again from the deliveries.
     """
+    from churn.io.erasure import ours
     from churn.stages import forget as stage  # loaded when it is its turn, as every stage
 
     stage.asked(settings)
-    stage.require_workspace(settings.place)
+    ours.require_workspace(settings.place)
     with held(settings.place, doing="forget", waits=True):
         _step("forget", settings)
         if settings.user and tables.exists(settings.place / "daily"):

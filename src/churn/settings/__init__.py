@@ -115,6 +115,13 @@ class Settings:
     impact: ImpactSettings = field(default_factory=ImpactSettings)
 
     def __post_init__(self) -> None:
+        if not self.workspace.strip():
+            raise ConfigurationError(
+                "workspace= is empty",
+                got="nothing, which would mean the folder that the command runs in",
+                expected="the folder that everything is written to",
+                next_step="give workspace=FOLDER, or leave it out for the default",
+            )
         self.as_of_date(), self.known_at_moment()
         for key, text in (("from", self.from_date), ("to", self.to_date)):
             parse_date(text, key=key) if text else None

@@ -1,6 +1,7 @@
 """`churn forget customer=ID` (or `user=ID`): a person erased everywhere the product wrote, and proof."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 
 from churn.errors import ConfigurationError, MachineError
 from churn.io import tables
-from churn.io.erasure import by_kind, of_intake, of_lists, search
+from churn.io.erasure import by_kind, of_intake, of_lists, ours, search
 from churn.io.erasure.by_kind import Account
 from churn.io.erasure.of_intake import Deliveries
 from churn.io.erasure.search import Person
@@ -33,18 +34,23 @@ def run(settings: Settings) -> None:
     told = of_intake.found(place, person, settings.source)
     account = _erased(settings, person, told, digest=gone.digest)
     n_sent = sink.forget(settings.sink, who) if kind == "customer" else 0
-    left, unknown, n_read = search.remaining(place, person)
+    found, unknown, n_read = search.remaining(place, person)
+    written = {*ours.files(place)}
+    left = [path for path in found if path in written]
+    beside = [path for path in found if path not in written]
     _report(place, account, n_sent=n_sent)
-    for words in [*_own(told), *_unreached(settings, person), *_unknown(place, unknown)]:
+    for words in [*_own(told, beside), *_unreached(settings, person), *_unknown(place, unknown)]:
         log.info("cannot reach: %s", words)
     if left:
         raise _half_forgotten(place, left)
     forgotten.remember(place, kind, who, is_erased=True)
-    if not (sum(account.rows.values()) or sum(account.documents.values())):
-        log.info("nothing of them was found; from now on they stay out")
+    if not account.has_changes():
+        where = " that could be erased" if told.own or beside else ""
+        log.info("nothing of them was found%s; from now on they stay out", where)
     if person.pattern is None:
         log.info("the id is too short to be looked for in running text: searched by column alone")
-    log.info("searched again: %d files, nothing of them is left in any", n_read)
+    but = f" but {len(beside)} of yours" if beside else ""
+    log.info("searched again: %d files, nothing of them is left in any%s", n_read, but)
 
 
 def asked(settings: Settings) -> tuple[str, str]:
@@ -61,39 +67,31 @@ def asked(settings: Settings) -> tuple[str, str]:
     return chosen[0]
 
 
-def require_workspace(place: Path) -> None:
-    """Raise `ConfigurationError` where there is no workspace: a mistyped one must not look clean."""
-    if not place.is_dir():
-        raise ConfigurationError(
-            "there is no such workspace",
-            got=str(place),
-            expected="the folder that the other commands write to",
-            next_step="correct workspace=",
-        )
-
-
 def _person(settings: Settings, kind: str, who: str) -> Person:
     """Whom to look for, with every name that is theirs alone."""
     columns = frozenset(landing.id_columns(settings.source)[kind])
     if kind == "user":
         return Person(kind, who, columns)
-    ours, others = of_lists.names_of(settings.place, who), set[str]()
-    for path in search.files(settings.place):
+    own, others = of_lists.names_of(settings.place, who), set[str]()
+    for path in ours.files(settings.place):
         if path.suffix == ".parquet" and {"customer_id", "customer_name"} <= {
             *pq.read_schema(path).names
         }:
             rows = pq.read_table(path, columns=["customer_id", "customer_name"])
             mine = compute.equal(forgotten.as_text(rows["customer_id"]), who)
-            ours |= {*rows.filter(mine)["customer_name"].to_pylist()}
+            own |= {*rows.filter(mine)["customer_name"].to_pylist()}
             others |= {*rows.filter(compute.invert(mine))["customer_name"].to_pylist()}
-    return Person(kind, who, columns, frozenset(str(name) for name in ours - others if name))
+    said = {str(name) for name in own - others if name}
+    known = "\n".join(str(name) for name in others if name)
+    theirs = {name for name in said if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", known)}
+    return Person(kind, who, columns, frozenset(theirs))
 
 
 def _erased(settings: Settings, person: Person, told: Deliveries, *, digest: str) -> Account:
     """Everything that is ours, in the order in which it can be taken up again after a kill."""
     place, account = settings.place, Account()
     by_kind.leftovers(place, account)
-    for path in search.files(place):
+    for path in ours.files(place):
         account.looked[by_kind.folder_of(place, path)] += 1
     changed = of_lists.in_revisions(place, person, account, notices=settings.deliver.notify)
     for name in changed if settings.deliver.copy_to else []:
@@ -113,6 +111,7 @@ def _report(place: Path, account: Account, *, n_sent: int) -> None:
         rows, documents = account.rows[name], account.documents[name]
         done = [f"{rows:,} rows erased"] if rows else []
         done += [f"{documents:,} documents made anew or deleted"] if documents else []
+        done += [f"{account.words[name]:,} rows of others put right"] if account.words[name] else []
         n_looked = account.looked[name]
         said = ", ".join(done) or "nothing of them"
         log.info("%s: %d file%s, %s", name, n_looked, "" if n_looked == 1 else "s", said)
@@ -120,12 +119,15 @@ def _report(place: Path, account: Account, *, n_sent: int) -> None:
         log.info("tables of the database that sink= names: %s rows erased", f"{n_sent:,}")
 
 
-def _own(told: Deliveries) -> list[str]:
-    """Files that belong to the user: they are read, never written."""
+def _own(told: Deliveries, beside: Sequence[Path]) -> list[str]:
+    """Files that belong to the user, of the source and `beside` it: read, never written."""
+    others = [str(path) for path in beside if str(path) not in told.own]
     return [
-        f"{path}, a file of yours, has {n:,} row{'s' if n != 1 else ''} of them; left out from now on"
+        f"{path}, a file of yours, "
+        + ("names them" if n is None else f"has {n:,} row{'s' if n != 1 else ''} of them")
+        + "; left out from now on"
         for path, n in sorted(told.own.items())
-    ]
+    ] + [f"{path}, a file of yours, names them: it stays as it is" for path in others]
 
 
 def _unreached(settings: Settings, person: Person) -> list[str]:
@@ -167,5 +169,6 @@ def _half_forgotten(place: Path, left: Sequence[Path]) -> MachineError:
         "something of them is left",
         got=f"{len(left)} files: {shown}{rest}",
         expected="nothing in any file of the workspace",
-        next_step="run the same command again; if it stays, delete these files",
+        next_step="run the same command again; if it stays, it is a fault of ours: report the names of "
+        "these files, and delete none (what was fed back stands nowhere else)",
     )

@@ -1,6 +1,6 @@
-"""A person taken out of everything below a workspace, by the kind of each file and not by its name.
+"""A person taken out of everything that the product wrote (`ours`), by the kind of each file.
 
-A new table, a new folder or a new text is reached without anybody thinking of it here: tables are
+A new table is reached without anybody thinking of it here, by its manifest: tables are
 rewritten without the rows, lists are made again without the customer (`erasure_lists`), what is
 remembered of deliveries is put right (`erasure_intake`), and any other text loses the id and the name.
 Each step is whole or not at all; after a kill the same call goes on with what is left.
@@ -15,37 +15,47 @@ from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from churn.io import tables
-from churn.io.erasure import search
+from churn.io.erasure import ours, search, words
 from churn.io.erasure.search import Person
 from churn.io.intake import forgotten
 
 log = logging.getLogger("churn")
 
-SOMEBODY = "(forgotten)"
-"""What stands in a text instead of an id or a name."""
-
 KEPT_AS_WRITTEN = (tables.MANIFEST, "manifest.json", "index.json")
 """Rewritten with what they describe, and naming nobody themselves."""
+
+
+class Change(NamedTuple):
+    """Of one file or more: the person's `rows` that went, and those of others whose `words` named
+    them and do no longer."""
+
+    rows: int = 0
+    words: int = 0
 
 
 @dataclass
 class Account:
     """What was done, by the first folder below the workspace: `looked` files, and how many `rows`
-    and `documents` were erased in them."""
+    and `documents` were erased in them; in how many rows of others `words` were put right."""
 
     looked: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     documents: Counter[str] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
 
-    def note(self, name: str, *, rows: int = 0, documents: int = 0) -> None:
+    def note(self, name: str, *, rows: int = 0, documents: int = 0, words: int = 0) -> None:
         self.rows[name] += rows
         self.documents[name] += documents
+        self.words[name] += words
+
+    def has_changes(self) -> bool:
+        return any(count.total() for count in (self.rows, self.documents, self.words))
 
 
 def folder_of(place: Path, path: Path) -> str:
@@ -69,48 +79,50 @@ def leftovers(place: Path, account: Account) -> None:
 def in_tables(place: Path, person: Person, account: Account, *, judged: Collection[str]) -> None:
     """Rewrite every table (a folder with a manifest of parts) without the person's rows, and without
     refused rows of files that are not among those `judged` (see `of_intake.judged`)."""
-    for manifest in [path for path in search.files(place) if path.name == tables.MANIFEST]:
+    for manifest in [path for path in ours.files(place) if path.name == tables.MANIFEST]:
         folder = manifest.parent
         content = tables.read_json(manifest)
         present = {name: folder / entry["file"] for name, entry in content["parts"].items()}
         for stray in set(folder.glob("*.parquet")) - set(present.values()):
-            stray.unlink()
-        n_rows, changed = 0, {}
+            if ours.PART.fullmatch(stray.name):
+                stray.unlink()
+        gone, changed = Change(), {}
         with tables.staging(folder) as staged:
             for name, path in present.items():
                 target = staged / f"{name}.parquet"
-                n_gone = without(path, target, person, judged=judged) if path.exists() else 0
-                if n_gone:
-                    n_rows, changed[name] = n_rows + n_gone, target
+                one = without(path, target, person, judged=judged) if path.exists() else Change()
+                if any(one):
+                    gone = Change(gone.rows + one.rows, gone.words + one.words)
+                    changed[name] = target
             if changed:
                 tables.commit(folder, changed, keep=tables.names(folder), facts=content["facts"])
-        account.note(folder_of(place, folder), rows=n_rows)
+        account.note(folder_of(place, folder), rows=gone.rows, words=gone.words)
 
 
 def in_loose_tables(place: Path, person: Person, account: Account) -> None:
     """Rewrite every Parquet file that belongs to no table: logs that landed here, copies, samples."""
-    for path in [path for path in search.files(place) if path.suffix == ".parquet"]:
+    for path in [path for path in ours.files(place) if path.suffix == ".parquet"]:
         if (path.parent / tables.MANIFEST).exists() or is_published(place, path):
             continue
-        n_gone = replaced(path, person)
-        account.note(folder_of(place, path), rows=n_gone)
+        gone = replaced(path, person)
+        account.note(folder_of(place, path), rows=gone.rows, words=gone.words)
 
 
-def replaced(path: Path, person: Person) -> int:
-    """Put a Parquet file without the person's rows in the place of the one there is; how many."""
+def replaced(path: Path, person: Person) -> Change:
+    """Put a Parquet file without the person in the place of the one there is."""
     with tables.staging(path.parent) as staged:
-        n_gone = without(path, staged / "kept.parquet", person)
-        if n_gone:
+        gone = without(path, staged / "kept.parquet", person)
+        if any(gone):
             tables.sync(staged / "kept.parquet")
             os.replace(staged / "kept.parquet", path)
             tables.sync(path.parent)
-    return n_gone
+    return gone
 
 
 def without(
     path: Path, target: Path, person: Person, *, judged: Collection[str] | None = None
-) -> int:
-    """Write a Parquet file without the person's rows to `target`, if it has any; how many.
+) -> Change:
+    """Write a Parquet file without the person to `target`, if they stand in it.
 
     A row is the person's by its id, or (what was refused) by what its `value` or `raw` line says, or
     where it stood in a file that is to be `judged` again.
@@ -124,9 +136,9 @@ def without(
         column = forgotten.as_text(pq.read_table(path, columns=[name])[name])
         said = [text for text in compute.unique(column).to_pylist() if text]
         lost[name] = [text for text in said if text == person.who or person.is_in(text)]
-    if not any(_has_any(path, name, values) for name, values in lost.items() if values):
-        return 0
-    return forgotten.rewritten(path, target, lost=lost)
+    is_told = any(_has_any(path, name, values) for name, values in lost.items() if values)
+    n_gone = forgotten.rewritten(path, target, lost=lost) if is_told else 0
+    return Change(n_gone, words.reworded(target if n_gone else path, target, person))
 
 
 def _has_any(path: Path, name: str, values: Sequence[str]) -> bool:
@@ -140,20 +152,9 @@ def _has_any(path: Path, name: str, values: Sequence[str]) -> bool:
     return False
 
 
-def unnamed(content: Any, person: Person) -> Any:
-    """JSON content in which no text names the person."""
-    if isinstance(content, dict):
-        return {unnamed(key, person): unnamed(value, person) for key, value in content.items()}
-    if isinstance(content, list):
-        return [unnamed(value, person) for value in content]
-    if isinstance(content, str) and person.pattern is not None:
-        return person.pattern.sub(SOMEBODY, content)
-    return content
-
-
 def in_databases(place: Path, person: Person, account: Account) -> None:
     """Replace the person in every text of a SQLite database, and what stays of it in free pages."""
-    for path in search.files(place):
+    for path in ours.files(place):
         with path.open("rb") as file:
             is_one = file.read(len(search.SQLITE)) == search.SQLITE
         if is_one and person.pattern is not None and search.stands_in(path, person, place=place):
@@ -172,7 +173,7 @@ def _cleared(path: Path, person: Person) -> int:
                 found = connection.execute(f'SELECT rowid, "{column}" FROM "{table}"').fetchall()
                 for number, text in found:
                     if isinstance(text, str) and person.is_in(text):
-                        value = person.pattern.sub(SOMEBODY, text)
+                        value = person.pattern.sub(words.SOMEBODY, text)
                         statement = f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?'
                         connection.execute(statement, (value, number))
                         n_changed += 1
@@ -188,7 +189,7 @@ def in_texts(place: Path, person: Person, account: Account) -> None:
     """
     if person.pattern is None:
         return
-    for path in search.files(place):
+    for path in ours.files(place):
         known = path.suffix in search.TEXTS or path.suffix == ".csv"
         if path.name in (*search.OURS, *KEPT_AS_WRITTEN) or not known:
             continue
@@ -196,7 +197,7 @@ def in_texts(place: Path, person: Person, account: Account) -> None:
             continue
         text = path.read_bytes().decode(errors="surrogateescape")
         if person.is_in(text):
-            changed = person.pattern.sub(SOMEBODY, text)
+            changed = person.pattern.sub(words.SOMEBODY, text)
             if path.suffix == ".json" and tables.is_sealed(path):
                 tables.write_sealed(path, tables.unsealed(json.loads(changed)))
             else:

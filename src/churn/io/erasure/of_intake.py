@@ -5,24 +5,20 @@ those rows as excluded. That is written down first, so that a kill in between le
 believed and not true.
 """
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as compute
-import pyarrow.parquet as pq
 from sqlglot import parse_one
 
 from churn.io import tables
 from churn.io.engine import Resources, opened
-from churn.io.erasure import by_kind, search
-from churn.io.erasure.by_kind import Account
+from churn.io.erasure import by_kind, of_source, ours
+from churn.io.erasure.by_kind import Account, Change
 from churn.io.erasure.search import Person
-from churn.io.intake import forgotten, index, listing
+from churn.io.intake import index
 from churn.settings import SourceSettings
 
 INDEX, HASHES = "index.json", "customers.npy"
@@ -30,33 +26,37 @@ INDEX, HASHES = "index.json", "customers.npy"
 
 @dataclass
 class Deliveries:
-    """Where the person stands: `contents` (sha256), and in how many rows of `own` files (by path),
-    which are not ours to change."""
+    """Where the person stands: `contents` (sha256), and in how many rows of `own` files (by absolute
+    path), which are not ours to change; None where rows cannot be told apart."""
 
     contents: set[str] = field(default_factory=set)
-    own: Counter[str] = field(default_factory=Counter)
+    own: dict[str, int | None] = field(default_factory=dict)
 
 
 def found(place: Path, person: Person, source: SourceSettings) -> Deliveries:
-    """The deliveries that name the person, as the index has them."""
-    told = Deliveries()
-    cache = place / "deliveries"
-    paths = _index(cache).get("paths", {})
-    for path, sha256 in paths.items():
+    """The deliveries that name the person: as the index has them, and as the source matches them."""
+    told, written = Deliveries(), {*ours.files(place)}
+    cache, content = place / "deliveries", _index(place / "deliveries")
+    entries = content.get("entries", {})
+    for name, sha256 in content.get("paths", {}).items():
         copies = [
             one for one in cache.glob(f"{sha256[:16]}.*.parquet") if "rejects" not in one.name
         ]
-        is_ours = place in Path(path).absolute().parents
-        read = copies or ([Path(path)] if path.endswith(".parquet") else [])
-        n_rows = sum(_n_rows(one, person) for one in read if one.exists())
+        path = Path(name).absolute()
+        read = copies or ([path] if name.endswith(".parquet") else [])
+        n_rows = sum(of_source.in_parquet(one, person) for one in read if one.exists())
         if n_rows or not read:  # what cannot be looked at is judged again
             told.contents.add(sha256)
-        if n_rows and not is_ours:
-            told.own[path] += n_rows
-    for name, pattern in _side_patterns(source, place).items():
-        for path in listing.local(pattern) if "://" not in pattern else {}:
-            if place not in Path(path).absolute().parents and _is_named(Path(path), person):
-                told.own[f"{path} (source.{name})"] += 1
+        has_been_cleared = not read or sha256 not in entries or entries[sha256]["excluded"]
+        if not n_rows and has_been_cleared and path.is_file() and path not in written:
+            told.own[str(path)] = of_source.n_rows(path, person, source)
+        elif n_rows and path not in written:
+            told.own[str(path)] = n_rows
+    known = {str(Path(name).absolute()) for name in content.get("paths", {})}
+    for name in of_source.matched(source):
+        if name not in known and Path(name) not in written:
+            told.own[name] = of_source.n_rows(Path(name), person, source)
+    told.own = {name: n_rows for name, n_rows in told.own.items() if n_rows != 0}
     return told
 
 
@@ -76,13 +76,14 @@ def erase(place: Path, person: Person, told: Deliveries, account: Account, *, di
         if any(path.name.startswith(sha256[:16]) for sha256 in told.contents):
             path.unlink()
             account.note("deliveries/", documents=1)
-    for path in sorted(cache.glob("*.parquet")):
-        account.note("deliveries/", rows=_converted(path, person))
-    for path in sorted((cache / "remote").glob("*")):
+    for path in sorted({*cache.glob("*.parquet")} & {*ours.files(place)}):
+        gone = _converted(path, person)
+        account.note("deliveries/", rows=gone.rows, words=gone.words)
+    for path in sorted({*(cache / "remote").glob("*")} & {*ours.files(place)}):
         if path.suffix == ".parquet":
-            is_named = _n_rows(path, person) > 0
+            is_named = of_source.in_parquet(path, person) > 0
         else:
-            is_named = not person.is_distinctive or _is_named(path, person)
+            is_named = not person.is_distinctive or of_source.is_named(path, person)
         if is_named:  # the next run copies it again, and keeps it no longer than it reads
             path.unlink()
             account.note("deliveries/", documents=1)
@@ -96,17 +97,17 @@ def judged(place: Path) -> set[str]:
     return {path for path, sha256 in content.get("paths", {}).items() if sha256 in known}
 
 
-def _converted(path: Path, person: Person) -> int:
-    """Rewrite a converted copy, and what is said of it beside it; rows that went."""
+def _converted(path: Path, person: Person) -> Change:
+    """Rewrite a converted copy, and what is said of it beside it."""
     facts_at = path.with_suffix(".parquet.json")
     if not facts_at.exists():
         return by_kind.replaced(path, person)
     facts = tables.read_json(facts_at)
-    n_rows = by_kind.replaced(path, person)
-    if n_rows:
-        facts |= {"sha256": tables.sha256(path), "n_skipped": facts["n_skipped"] + n_rows}
+    gone = by_kind.replaced(path, person)
+    if any(gone):
+        facts |= {"sha256": tables.sha256(path), "n_skipped": facts["n_skipped"] + gone.rows}
         tables.write_sealed(facts_at, facts)
-    return n_rows
+    return gone
 
 
 def _without_hash(path: Path, person: Person) -> str:
@@ -116,31 +117,6 @@ def _without_hash(path: Path, person: Person) -> str:
         hashed = engine.table(parse_one("SELECT HASH(customer_id) AS h FROM one"))["h"].to_numpy()
     kept = np.load(path)
     return index.keep_hashes(path, kept[~np.isin(kept, hashed)])
-
-
-def _n_rows(path: Path, person: Person) -> int:
-    """In how many rows of a Parquet file the person stands."""
-    file = pq.ParquetFile(path)
-    n_rows = 0
-    for name in person.columns & {*file.schema_arrow.names}:
-        for batch in file.iter_batches(columns=[name], batch_size=1 << 20):
-            column = forgotten.as_text(pa.chunked_array([batch.column(0)]))
-            n_rows += compute.sum(compute.equal(column, person.who)).as_py() or 0
-    return n_rows
-
-
-def _is_named(path: Path, person: Person) -> bool:
-    try:
-        return bool(search.stands_in(path, person, place=path.parent))
-    except (OSError, ValueError, pa.ArrowInvalid):
-        return True
-
-
-def _side_patterns(source: SourceSettings, place: Path) -> dict[str, str]:
-    sides: Mapping[str, Any] = {
-        name: getattr(source, name) for name in ("customers", "subscriptions", "contacts")
-    }
-    return {name: text for name, text in sides.items() if text} if source.name == "files" else {}
 
 
 def _index(cache: Path) -> dict[str, Any]:

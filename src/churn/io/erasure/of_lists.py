@@ -5,6 +5,7 @@ one step, and its manifest says that somebody was forgotten, never who. A later 
 manifest of an earlier one names it anew.
 """
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,8 +17,9 @@ import pyarrow.parquet as pq
 
 from churn.io import exchange, publish, revisions, tables
 from churn.io.documents import listing_file, people
-from churn.io.erasure import by_kind, search
-from churn.io.erasure.by_kind import Account, folder_of
+from churn.io.documents.handout import Listing
+from churn.io.erasure import by_kind, ours, search, words
+from churn.io.erasure.by_kind import Account, Change, folder_of
 from churn.io.erasure.search import Person
 from churn.io.sending import delivery, outbox
 from churn.io.sending.outbox import Message
@@ -32,13 +34,14 @@ def in_revisions(
     own shelf that are others now. `notices` are the variables whose services were told of a list:
     they are not told of it again."""
     changed = []
-    shelves = {path.parents[2] for path in search.files(place) if path.name == MANIFEST}
+    shelves = {path.parents[2] for path in ours.files(place) if path.name == MANIFEST}
     for published in sorted(shelves):
         renamed: dict[str, str] = {}
         for name in revisions.names(published):
             before = tables.sha256(published / name / MANIFEST)
-            n_rows, n_made = _rewrite(place, published / name, person, renamed, notices=notices)
-            account.note(folder_of(place, published), rows=n_rows, documents=n_made)
+            gone, n_made = _rewrite(place, published / name, person, renamed, notices=notices)
+            shelf = folder_of(place, published)
+            account.note(shelf, rows=gone.rows, words=gone.words, documents=n_made)
             after = tables.sha256(published / name / MANIFEST)
             if after != before:
                 renamed[before] = after
@@ -48,29 +51,33 @@ def in_revisions(
 
 def _rewrite(
     place: Path, revision: Path, person: Person, renamed: dict[str, str], *, notices: Sequence[str]
-) -> tuple[int, int]:
-    """One revision; rows and documents that the person stood in."""
+) -> tuple[Change, int]:
+    """One revision; its tables' change, and how many documents the person stood in."""
     with tables.staging(revision.parents[1]) as staged:
         folder = staged / "revision"
         shutil.copytree(revision, folder)
         documents = _documents(folder, person)
-        rows = sum(by_kind.replaced(path, person) for path in sorted(folder.rglob("*.parquet")))
         manifest = tables.read_json(revision / MANIFEST)
+        told = manifest["files"]
+        parts = [folder / name for name in sorted(told) if name.endswith(".parquet")]
+        found = [by_kind.replaced(path, person) for path in parts]
+        gone = Change(sum(one.rows for one in found), sum(one.words for one in found))
         previous = manifest.get("previous") or {}
         is_renamed = previous.get("manifest_sha256") in renamed
-        if not (rows or documents or is_renamed):
-            return 0, 0
+        if not (any(gone) or documents or is_renamed):
+            return gone, 0
         if is_renamed:
             previous["manifest_sha256"] = renamed[previous["manifest_sha256"]]
-        manifest["files"] = publish.described(folder)
+        left = publish.described(folder)
+        manifest["files"] = {name: one for name, one in left.items() if name in told}
         manifest["counts"] |= _counts(folder, manifest["counts"])
-        manifest["forgotten"] = manifest.get("forgotten", 0) + bool(rows or documents)
-        tables.write_sealed(folder / MANIFEST, by_kind.unnamed(manifest, person))
+        manifest["forgotten"] = manifest.get("forgotten", 0) + bool(any(gone) or documents)
+        tables.write_sealed(folder / MANIFEST, words.unnamed(manifest, person))
         _delivered_already(place, revision, folder, notices=notices)
         for path in [*folder.rglob("*"), folder]:
             tables.sync(path)
         exchange.folders(folder, revision)
-    return rows, documents
+    return gone, documents
 
 
 def _counts(folder: Path, before: dict[str, Any]) -> dict[str, int]:
@@ -108,19 +115,30 @@ def _made_again(folder: Path, rows: pd.DataFrame, person: Person) -> int:
             path.unlink()
         return len(named)
     listing = listing_file.read(source.read_bytes(), rows)
-    if person.kind != "customer" or not listing_file.has(listing, person.who):
+    is_in = person.kind == "customer" and listing_file.has(listing, person.who)
+    if not (is_in or any(search.stands_in(path, person, place=folder) for path in there)):
         return 0
     before = {path: path.read_bytes() for path in there}
-    people.write(listing_file.without(listing, person.who), folder)
-    for name in people.files(folder):  # another customer's words may name this one
+    people.write(
+        _unnamed(listing_file.without(listing, person.who) if is_in else listing, person), folder
+    )
+    for name in people.files(folder):  # such as the id of another customer that begins with theirs
         if search.stands_in(folder / name, person, place=folder):
             (folder / name).unlink()
     return sum(not path.exists() or path.read_bytes() != text for path, text in before.items())
 
 
+def _unnamed(listing: Listing, person: Person) -> Listing:
+    """The same list, in which nobody's words name the person."""
+    others = {*listing.rows["customer_id"], *listing.details}
+    told = words.unnamed(json.loads(listing_file.to_bytes(listing)), person, spared=others)
+    text = json.dumps(told, ensure_ascii=False).encode(errors="surrogatepass")
+    return listing_file.read(text, words.unnamed_rows(listing.rows, person))
+
+
 def in_lists(place: Path, person: Person, account: Account) -> None:
     """The documents that `churn retain` left beside its table, below `retention/<as_of>/`."""
-    for source in [path for path in search.files(place) if path.name == people.FILES[0]]:
+    for source in [path for path in ours.files(place) if path.name == people.FILES[0]]:
         folder = source.parent
         if (folder / MANIFEST).exists():
             continue
@@ -135,7 +153,7 @@ def in_lists(place: Path, person: Person, account: Account) -> None:
 def names_of(place: Path, who: str) -> set[str]:
     """What a customer is called in any list below `place`."""
     found: set[str] = set()
-    for path in [path for path in search.files(place) if path.name == people.LISTING]:
+    for path in [path for path in ours.files(place) if path.name == people.LISTING]:
         listing = listing_file.read(
             path.read_bytes(), pd.DataFrame({"customer_id": [], "customer_name": []})
         )

@@ -28,6 +28,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from churn.io.documents import export
+from churn.io.erasure import ours
 from churn.io.intake import forgotten
 
 OURS = (forgotten.FILE, forgotten.KEY_FILE, ".lock")
@@ -97,12 +98,13 @@ def files(place: Path) -> list[Path]:
 def remaining(place: Path, person: Person) -> tuple[list[Path], list[Path], int]:
     """The files below `place` in which `person` stands, those of a kind that nobody can read, and
     how many were searched."""
-    left, unknown, n_read = [], [], 0
+    left, unknown, n_read, written = [], [], 0, {*ours.files(place)}
     for path in files(place):
         if path.name in OURS or path.suffix in PICTURES:
             continue
         try:
-            is_left = stands_in(path, person, place=place)
+            within = place if path in written else path.parent  # a stranger's `models` is searched
+            is_left = stands_in(path, person, place=within)
         except (OSError, ValueError, sqlite3.Error, zipfile.BadZipFile, pa.ArrowInvalid):
             unknown.append(path)
             continue
@@ -118,7 +120,7 @@ def stands_in(path: Path, person: Person, *, place: Path) -> bool | None:
     """Whether `person` stands in a file; None for a kind of file that is not known here."""
     if path.suffix == ".parquet":
         return _in_parquet(path, person)
-    if path.relative_to(place).parts[0] in TRAINED or "models" in path.parent.parts[-4:]:
+    if _is_trained(path.relative_to(place)):
         return False
     if path.suffix == ".xlsx":
         return any(person.is_in(text) or text == person.who for text in _workbook(path))
@@ -134,13 +136,21 @@ def stands_in(path: Path, person: Person, *, place: Path) -> bool | None:
     return any(person.is_in(text) for text in _texts(path)) or _has_row(path, person)
 
 
+def _is_trained(path: Path) -> bool:
+    """Whether a file, by its path below the workspace, holds what was learnt: models of it, of its
+    replay, and those that MLflow keeps."""
+    first, *between = path.parent.parts or ("",)
+    return first in TRAINED or (first in ("mlflow", "replay") and "models" in between)
+
+
 def _in_parquet(path: Path, person: Person) -> bool:
     file = pq.ParquetFile(path)
     for field in file.schema_arrow:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         holds_ids = field.name in person.columns
-        is_said = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        if not (holds_ids or (is_said and field.name != "text" and person.pattern)):
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        is_said = is_text and field.name not in (*person.columns, "customer_id", "text")
+        if not (holds_ids or (is_said and person.pattern)):
             continue
         for batch in file.iter_batches(columns=[field.name]):
             values = compute.unique(forgotten.as_text(pa.chunked_array([batch.column(0)])))
