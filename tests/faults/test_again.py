@@ -107,7 +107,8 @@ def test_late_rows_make_a_second_revision_only_where_they_are_asked_for(ready: P
         assert {name: every[name] for name in both} == both
         back, first = dict(every[f"{SECOND}/r3"]), dict(every[f"{SECOND}/r1"])
         told = json.loads(back.pop("manifest.json"))["changes"]
-        assert (told["since"], told["rows_used"]) == ("r2", -400)
+        assert (told["since"], told["known_at"]) == ("r2", ["2025-10-30T00:00:00", None])
+        assert told["risks"] > 0
         del first["manifest.json"]
         assert back == first, "the old way gives the old bytes"
 
