@@ -12,7 +12,7 @@ import panels
 import pytest
 
 from churn import contracts
-from churn.errors import ConfigurationError
+from churn.errors import ConfigurationError, nearest
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
 from churn.io import bundle, tables
@@ -166,6 +166,22 @@ def test_what_if_wants_a_customer_and_families_that_exist(place: Path) -> None:
     listed = explained(place)["customer_id"].iloc[0]
     with pytest.raises(ConfigurationError, match="no family of reasons"):
         explain.run(settings(place, customer=listed, what_if=True, actionable=["useage"]))
+
+
+def test_a_customer_about_whom_nothing_may_be_said_is_told_so(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    someone = explained(place)["customer_id"].iloc[0]
+    with caplog.at_level(logging.INFO, "churn"):
+        explain.run(settings(place, customer=someone, min_lift=100.0))
+    assert f"{someone} has no reasons: no family that may speak" in caplog.text
+
+
+def test_of_many_known_names_only_some_are_listed() -> None:
+    ids = [f"C{k:06d}" for k in range(20_000)]
+    assert nearest("NOBODY", ids) == f"one of: {', '.join(ids[:10])}, ... 19,990 more"
+    assert nearest("C000523x", ids) == "did you mean C000523?"
+    assert nearest("xyz", ids[:50]) == f"one of: {', '.join(ids[:50])}"
 
 
 def test_an_unknown_customer_is_refused_with_the_nearest_id(place: Path) -> None:

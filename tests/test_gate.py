@@ -13,7 +13,7 @@ import pandas as pd
 import panels
 import pytest
 
-from churn.errors import HeldBackError
+from churn.errors import HeldBackError, InputError
 from churn.features import running
 from churn.features.labels import Definition
 from churn.features.spans import Span
@@ -258,6 +258,32 @@ def test_promote_moves_the_champion_only_to_what_passed(place: Path) -> None:
     assert "better than the champion in most origins: better in 0 of 4" in refusal.value.got
     assert "better in 3 of 4" in refusal.value.expected
     assert bundle.pointer(place, "champion") == first
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_champion_whose_files_are_lost_is_renewed_by_the_same_model(
+    place: Path, is_gone: bool
+) -> None:
+    """The advised way out: train gives the same version with a record of another name, promote takes it."""
+    promote.run(settings(place))
+    first = bundle.pointer(place, "champion")
+    shutil.rmtree(place / "models")
+    train.run(settings(place, model="logistic"))
+    challenger = bundle.pointer(place, "challenger")
+    assert challenger["version"] == first["version"]
+    assert challenger["sha256"] != first["sha256"], "the record says against whom: another file"
+    if not is_gone:
+        (record,) = set(first["sha256"]) - set(challenger["sha256"])
+        (place / "models" / first["version"] / record).write_text("{}")
+    with pytest.raises(InputError, match="record"):
+        bundle.load(place, "champion")
+    promote.run(settings(place))
+    renewed = bundle.load(place, "champion").entry
+    assert renewed["sha256"] == challenger["sha256"]
+    assert all(verdict["passed"] for verdict in renewed["gate"])
+    assert bundle.pointer(place, "previous") is None, "nobody returns to what is lost"
+    promote.run(settings(place))
+    assert bundle.pointer(place, "champion") == renewed
 
 
 def test_champion_and_previous_change_places(place: Path) -> None:

@@ -226,6 +226,23 @@ def test_old_weeks_go_but_what_was_answered_and_the_last_year_stay(tmp_path: Pat
     assert expiry.expire(tmp_path, keep_weeks=53) == []
 
 
+@pytest.mark.parametrize("damage", [b"", b"no table", b"PAR1" + b"\0" * 60 + b"PAR1", None])
+def test_an_old_list_that_cannot_be_read_stays_and_the_others_go(
+    tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The list of this week is out by then: a warning in four parts, and no traceback."""
+    weeks = pd.date_range("2024-01-01", periods=55, freq="7D").strftime("%Y-%m-%d")
+    for week in weeks:
+        revision(tmp_path, f"{week}/r1")
+    path = tmp_path / "published" / weeks[0] / "r1" / revisions.LIST
+    path.unlink() if damage is None else path.write_bytes(damage)
+    with caplog.at_level(logging.WARNING, "churn"):
+        assert expiry.expire(tmp_path, keep_weeks=53) == [f"{weeks[1]}/r1"]
+    (said,) = {record.getMessage() for record in caplog.records}
+    assert said.startswith(f"{path} cannot be read")
+    assert all(f"\n  {part}" in said for part in ("got:", "expected:", "next:"))
+
+
 @pytest.mark.parametrize("weekly", [{"keep_weeks": 52}, {"keep_weeks": -1}, {"keep_logs": -1}])
 def test_less_than_the_list_itself_needs_is_refused(weekly: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError):

@@ -186,6 +186,32 @@ def test_the_same_again_makes_no_revision_and_something_else_does(office: Office
     assert office.publish(MONDAY).name == "r3"
 
 
+def test_going_back_to_an_earlier_revision_makes_a_new_one_and_once(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong revision can be undone: what was asked for last is what people read."""
+    first = office.publish(MONDAY)
+    office.scored(MONDAY, ["c2"])
+    office.publish(MONDAY)
+    (first / "scores.parquet").unlink()
+    office.scored(MONDAY, ["c0", "c1"])
+    third = office.publish(MONDAY)
+    assert (third.name, office.current()) == ("r3", "2026-01-05/r3\n")
+    assert office.manifest("2026-01-05/r3")["files"] == office.manifest("2026-01-05/r1")["files"]
+    changes = office.manifest("2026-01-05/r3")["changes"]
+    assert (changes["since"], changes["joined"], changes["left"]) == ("r2", 2, 1)
+    for name in ("r1", "r2", "r3"):
+        revisions.verify(first.with_name(name))  # and what was damaged of the equal one is back
+    logging.getLogger("churn").propagate = True
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="churn"):
+        assert office.publish(MONDAY) == third
+    assert [r.getMessage() for r in caplog.records] == [
+        f"published before, and nothing changes: {third}"
+    ]
+    assert len(revisions.names(office.published)) == 3
+
+
 def test_current_is_the_greatest_week_with_its_last_revision_by_number(office: Office) -> None:
     office.scored(NEXT, ["c1"])
     office.publish(NEXT)

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from churn.errors import ConfigurationError, HeldBackError
+from churn.io.documents.roster import Roster
 from churn.retention import holdout, policies, ranking, states
 from churn.retention.policy import Policy
+from churn.stages import retain
 
 AS_OF = date(2026, 6, 1)
 NOBODY = pd.DataFrame(
@@ -59,6 +61,27 @@ def test_the_list_holds_the_best_by_value_at_stake_within_capacity():
 def test_policies_order_by_what_they_say(policy, expected):
     rows = customers(value_month=[10.0] * 5 + [50.0] * 2 + [13.0, 52.0, 53.0])
     assert listed(rows, policy=policy, capacity_min=2) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("risk", "The order is by the risk of leaving,"),
+        ("value", "The order is by value,"),
+        ("risk_value", "The order is by what is at stake"),
+        ("risk_value_effect", "The order is by what a contact is expected to save,"),
+    ],
+)
+def test_the_list_says_what_it_is_ordered_by(policy: str, said: str) -> None:
+    """Each policy in its own words; without values all but the first fall back to the risk."""
+    rows = customers(value_month=[1.0] * 7 + [100.0] * 3, effect=0.1)
+    given = Policy(policy=policy, capacity_min=3)
+    found = Roster(ranking.ranked(rows, policy=given, as_of=AS_OF), None, is_random=True)
+    (note,) = retain._notes(found, policy)
+    assert note.startswith(said)
+    poor = ranking.ranked(rows.assign(value_month=np.nan), policy=given, as_of=AS_OF)
+    (note,) = retain._notes(Roster(poor, None, is_random=True), policy)
+    assert note.startswith(said if policy == "risk" else "Value unknown: the order is by risk.")
 
 
 def test_by_effect_nothing_is_ordered_without_a_proven_model():

@@ -71,16 +71,28 @@ class NotArrivedError(ChurnError):
     exit_code = 7
 
 
+MOST_SEARCHED = 50_000
+"""Names among which a likeness is looked for: that takes a second."""
+
+N_NAMED, MOST_NAMED = 10, 50
+"""How many names a message lists of more than `MOST_NAMED`: ids by the thousand belong in no log."""
+
+
 def nearest(name: str, known: list[str]) -> str:
-    """Say which of `known` is meant by `name`, as the end of a sentence.
+    """Say which of `known` is meant by `name`, as the end of a sentence; of many only the first.
 
     >>> nearest("horizn_days", ["gap_days", "horizon_days"])
     'did you mean horizon_days?'
     """
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"one of: {', '.join(sorted(known))}"
+    close = get_close_matches(name, known[:MOST_SEARCHED], n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]}?"
+    if len(known) <= MOST_NAMED:
+        return f"one of: {', '.join(sorted(known))}"
+    some = ", ".join(sorted(known)[:N_NAMED])
+    return f"one of: {some}, ... {len(known) - N_NAMED:,} more"
 
 
 def between(key: str, value: float, low: float, high: float) -> None:

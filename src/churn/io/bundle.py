@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn.errors import HeldBackError
+from churn.errors import HeldBackError, InputError
 from churn.features.definitions import Feature
 from churn.io import tables
 
@@ -114,6 +114,15 @@ def opened(place: Path, entry: Mapping[str, Any]) -> Bundle:
     tables.require_hash(path, digest, entry["sha256"].get(BOOSTER), next_step=NEXT_STEP)
     model = models.from_spec(content.decode(), found.spec["model"])
     return Bundle(found.spec, found.entry, model)
+
+
+def is_whole(place: Path, alias: str) -> bool:
+    """Whether the files that `alias` points to are there and are the ones written."""
+    try:
+        described(place, alias)
+    except InputError:
+        return False
+    return True
 
 
 def _required(place: Path, alias: str) -> dict[str, Any]:

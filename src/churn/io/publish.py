@@ -37,8 +37,9 @@ TABLES = {
 def publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> Path:
     """Publish what stands in the workspace for `as_of`; returns the folder of the revision.
 
-    The same content makes no new revision. Files: the list in four formats, scores, reasons, the
-    digest mail, the model card and a manifest with the sha256 and rows of each and of every input.
+    The content of the last revision makes no new one. Files: the list in four formats, scores,
+    reasons, the digest mail, the model card and a manifest with the sha256 and rows of each and of
+    every input.
     `gates` is what each of them found.
     """
     workspace = Workspace(settings.place)
@@ -155,17 +156,18 @@ def _described(path: Path) -> dict[str, Any]:
 
 
 def _settled(week: Path, folder: Path) -> tuple[Path, bool]:
-    """The place of a finished revision, and whether it is new: not if any of the week has its files.
+    """The place of a finished revision, and whether it is new: not if the week's last has its files.
 
-    What became known since and changed no file makes no revision: the manifest may differ. Neither
-    does a return to what was known before.
+    What became known since and changed no file makes no revision: the manifest may differ. A return
+    to an earlier revision makes one: what was asked for last is what people shall read.
     """
     present = revisions.numbered(week)
     files = _files(folder)
-    for place in reversed(present.values()):
-        if _files(place) == files:
-            _restore(place, folder)
-            return place, False
+    same = [place for place in present.values() if _files(place) == files]
+    for place in same:
+        _restore(place, folder)
+    if same and same[-1] == present[max(present)]:
+        return same[-1], False
     week.mkdir(exist_ok=True)
     tables.sync(week.parent)
     for path in [*folder.rglob("*"), folder]:
@@ -186,8 +188,10 @@ def _restore(place: Path, folder: Path) -> None:
         path = place / name
         if not path.exists() or tables.sha256(path) != described["sha256"]:
             path.parent.mkdir(exist_ok=True)
-            tables.sync(folder / name)
-            os.replace(folder / name, path)
+            spare = folder.with_name("restored")
+            shutil.copyfile(folder / name, spare)  # the original may be needed for a new revision
+            tables.sync(spare)
+            os.replace(spare, path)
             tables.sync(path.parent)
             log.warning("%s was not the file that was published: restored", path)
 

@@ -172,12 +172,14 @@ def _require_scored(customer: str, scored: pd.Series) -> None:
     raise ConfigurationError(
         "customer= names nobody who was scored",
         got=customer,
-        expected=f"an active customer; {nearest(customer, scored[:50_000].tolist())[:200]}",
+        expected=f"an active customer; {nearest(customer, scored.tolist())}",
         next_step="look the id up in scores.parquet of the same as_of",
     )
 
 
 def _tell(customer: str, rows: pd.DataFrame) -> None:
+    if rows.empty:
+        log.info("%s has no reasons: no family that may speak moves the risk enough", customer)
     for row in rows.itertuples():
         said = (customer, row.direction, row.contribution, row.sentence, row.evidence or "")
         log.info("%s %-7s %+.2f  %s %s", *said)

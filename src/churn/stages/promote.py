@@ -18,6 +18,7 @@ logger = logging.getLogger("churn")
 def run(settings: Settings) -> None:
     """Move `champion` to the challenger if every rule of the gate holds, the first model included.
 
+    A champion whose files are lost is renewed by the same model trained again.
     With `promote.back=true`, champion and previous change places. Raises `HeldBackError` that names
     the rules that do not hold; the champion stays, and where no model has ever passed, the best
     rule is put in charge of the list.
@@ -28,7 +29,8 @@ def run(settings: Settings) -> None:
         _back(settings)
         return
     challenger, old = bundle.load(place, "challenger"), bundle.pointer(place, "champion")
-    if old is not None and old["version"] == challenger.version:
+    is_renewed = old is not None and old["version"] == challenger.version
+    if is_renewed and bundle.is_whole(place, "champion"):
         logger.info("%s is the champion already", challenger.version)
         return
     _require_same_opponent(challenger, old)
@@ -38,10 +40,14 @@ def run(settings: Settings) -> None:
     if not gate.passed(verdicts):
         _leave_it_to_a_rule(settings, old, verdicts)
         raise _refusal(challenger.version, verdicts)
-    logger.info(
-        "%s is the %s", challenger.version, "champion now" if _is_model(old) else "first champion"
-    )
-    _move(settings, {**challenger.entry, "gate": [asdict(v) for v in verdicts]}, old)
+    if is_renewed:
+        logger.info("%s is the champion still, with its files again", challenger.version)
+    else:
+        first = "champion now" if _is_model(old) else "first champion"
+        logger.info("%s is the %s", challenger.version, first)
+    # nobody can return to an entry whose files are lost: `previous` stays what it was
+    new = {**challenger.entry, "gate": [asdict(v) for v in verdicts]}
+    _move(settings, new, None if is_renewed else old)
 
 
 def _is_model(entry: dict[str, Any] | None) -> bool:

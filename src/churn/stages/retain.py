@@ -22,6 +22,16 @@ log = logging.getLogger("churn")
 
 RULE_BASED = "Rule-based: no model has beaten it yet"
 
+ORDERS = {
+    "risk": "The order is by the risk of leaving, whatever a customer is worth.",
+    "value": "The order is by value, whatever the risk of leaving.",
+    "risk_value": "The order is by what is at stake in the next eight weeks: some customers stand here "
+    "although their risk of leaving sooner is below average.",
+    "risk_value_effect": "The order is by what a contact is expected to save, not by who is most "
+    "likely to leave.",
+}
+"""What a reader is told of the order, by `retain.policy`."""
+
 
 def run(settings: Settings) -> None:
     """Write part `as_of` of `retention/`, who qualified, and the files that people open beside it."""
@@ -93,7 +103,7 @@ def _listing(
         title=_title(champion, as_of),
         as_of=as_of,
         facts=_header(found, champion, Definition(**champion.spec["churn"])),
-        notes=[*_notes(found), *_notes_of_reasons(workspace, as_of)],
+        notes=[*_notes(found, settings.retain.policy), *_notes_of_reasons(workspace, as_of)],
         rows=rows,
         attributes=[name for name in details.ATTRIBUTES if name in there],
         details=known,
@@ -135,16 +145,13 @@ def _title(champion: Described, as_of: date) -> str:
     return f"Retention list, {wording.day(as_of)}"
 
 
-def _notes(found: Roster) -> list[str]:
+def _notes(found: Roster, policy: str) -> list[str]:
     rows = found.rows
     notes = []
-    if not ranking.value_is_known(rows):
+    if not ranking.value_is_known(rows) and policy != "risk":
         notes.append("Value unknown: the order is by risk.")
-    elif (rows.loc[rows["is_listed"], "times_average"] < 1).any():
-        notes.append(
-            "The order is by what is at stake in the next eight weeks: some customers stand here "
-            "although their risk of leaving sooner is below average."
-        )
+    elif policy != "risk_value" or (rows.loc[rows["is_listed"], "times_average"] < 1).any():
+        notes.append(ORDERS[policy])
     if not found.is_random:
         notes.append(
             f"Nobody is held out (no {roster.KEY_VARIABLE}), so what this list saves cannot be proved."

@@ -13,8 +13,10 @@ import shutil
 import uuid
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from churn.errors import InputError
 from churn.io import records, revisions
 
 log = logging.getLogger("churn")
@@ -30,7 +32,7 @@ def expire(place: Path, *, keep_weeks: int) -> list[str]:
     weeks = sorted({name.split("/")[0] for name in there})
     old = [name for name in there if name.split("/")[0] in weeks[:-keep_weeks]]
     answered = set(records.outcomes(place)["list_id"]) if old else set()
-    gone = [name for name in old if not _list_ids(published / name) & answered]
+    gone = [name for name in old if not _is_needed(published / name, answered)]
     for name in gone:
         _remove(published, name)
     if gone:
@@ -38,9 +40,21 @@ def expire(place: Path, *, keep_weeks: int) -> list[str]:
     return gone
 
 
-def _list_ids(revision: Path) -> set[str]:
-    rows = pq.read_table(revision / "retention_list.parquet", columns=["list_id"])
-    return set(rows["list_id"].to_pylist())
+def _is_needed(revision: Path, answered: set[str]) -> bool:
+    """Whether somebody has answered to the list; so it is taken where that cannot be read."""
+    path = revision / revisions.LIST
+    try:
+        rows = pq.read_table(path, columns=["list_id"])
+    except (pa.ArrowException, OSError) as error:
+        unread = InputError(
+            f"{path} cannot be read, so this old revision stays",
+            got=str(error),
+            expected="the list that was published",
+            next_step=f"{revisions.RESTORE}; or remove the folder, if nobody has answered to it",
+        )
+        log.warning("%s", unread)
+        return True
+    return bool(set(rows["list_id"].to_pylist()) & answered)
 
 
 def _remove(published: Path, name: str) -> None:
