@@ -71,6 +71,17 @@ def unpublished(place: Path, target: Path) -> Path:
     return Path(shutil.copytree(place, target, ignore=made))
 
 
+HANDED_OUT = ("retention", "qualified", "assignments")
+
+
+def nobody_assigned(place: Path, target: Path) -> Path:
+    """The same without any list before: nobody is in an arm."""
+    own = unpublished(place, target)
+    for name in HANDED_OUT:
+        shutil.rmtree(own / name)
+    return own
+
+
 NO_SERVER = [
     "deliver.host=127.0.0.1", "deliver.port=1", "deliver.security=none",
     "deliver.head=head@example.com",
@@ -128,7 +139,7 @@ def test_everybody_whom_a_slow_count_finds_subscribed_is_scored(place):
 
 
 def test_no_file_that_people_open_shows_a_hold_out(place, tmp_path):
-    place = shutil.copytree(place, tmp_path / "ws")
+    place = nobody_assigned(place, tmp_path / "ws")
     churn(place, "weekly", "from=2025-10-20", "to=2025-10-27", "retain.holdout=0.5")
     for as_of in ("2025-10-20", "2025-10-27"):
         chosen = tables.read(place / "qualified", made_by="retain", part=as_of)
@@ -387,9 +398,6 @@ def test_a_week_that_is_not_plausible_is_held_back_told_and_overruled(place, tmp
     assert "did you mean volume" in churn(place, "weekly", "weekly.accept=[volum]", expected=2)
 
 
-HANDED_OUT = ("retention", "qualified", "assignments")
-
-
 def handed_out(place: Path) -> dict[Path, bytes]:
     """Every file that says whom a list named."""
     found = [path for name in HANDED_OUT for path in (place / name).rglob("*") if path.is_file()]
@@ -430,9 +438,7 @@ def test_from_and_to_beside_as_of_exits_2(place):
 def test_a_missed_week_made_late_assigns_nobody_twice_and_changes_no_arm(place, tmp_path):
     """Another share is held out then: who is in an arm of this block stays there, and who comes new
     is drawn with the new share."""
-    own = unpublished(place, tmp_path / "ws")
-    for name in HANDED_OUT:
-        shutil.rmtree(own / name)
+    own = nobody_assigned(place, tmp_path / "ws")
     churn(own, "weekly", "as_of=2025-11-03")
     before = records.assignments(own).set_index("customer_id")
     more = ["retain.holdout=0.5", "retain.capacities={Nobody Abel: 3}"]
