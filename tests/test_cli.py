@@ -22,6 +22,7 @@ from churn.settings import Settings
 REFUSED = {
     "a command": (["trian"], "did you mean train?"),
     "a key": (["train", "horizon_dayz=3"], "did you mean churn.horizon_days?"),
+    "a room below nothing": (["retain", "retain.capacities={ada: -3}"], "the room of ada"),
     "the beginning of a key": (["train", "retain.capacity=3"], "retain.capacity_"),
     "a key inside a group": (["train", "train.lightgbm.leaves=3"], "train.lightgbm.num_leaves"),
     "an invented key": (["train", "+surprise=1"], "every key exists already"),

@@ -265,6 +265,26 @@ def test_the_command_sends_what_waits_and_says_what_is_missing(tmp_path: Path) -
     assert [to for to, _ in box.mails] == ["head@example.com"]
 
 
+def test_an_older_week_published_again_does_not_end_the_wait_for_the_newest(tmp_path: Path) -> None:
+    publish(tmp_path)
+    published, last_day = tmp_path / "published", date(2026, 1, 18)
+    held = HeldBackError("gate volume", got="0.1", expected="0.5 to 1.8", next_step="look")
+    standing.stale(published, held, as_of="2026-01-19")
+    other = HeldBackError("gate hours", got="1", expected="2", next_step="look")
+    standing.stale(published, other, as_of="2026-01-12")
+    standing.fresh(published, as_of=date(2026, 1, 12), last_day=last_day)
+    told = status(tmp_path)
+    assert (told["is_stale"], told["exit_code"], told["awaited"]) == (True, 4, "2026-01-19")
+    assert told["refused"]["what"] == "gate hours"
+    assert "STALE" in (published / "index.html").read_text()
+    standing.fresh(published, as_of=date(2026, 1, 19), last_day=last_day)
+    told = status(tmp_path)
+    assert (told["is_stale"], told["refused"], told["awaited"]) == (False, None, None)
+    standing.stale(published, held, as_of="2027-01-19")
+    standing.fresh(published, as_of=date(2026, 1, 19), last_day=last_day)
+    assert not status(tmp_path)["is_stale"], "a year was mistyped: nobody waits for that list"
+
+
 def test_that_no_list_came_out_waits_until_it_is_told_or_one_comes_out(tmp_path: Path) -> None:
     """`churn deliver` after a run that was held back: the list is as stale as before."""
     publish(tmp_path)
@@ -282,7 +302,7 @@ def test_that_no_list_came_out_waits_until_it_is_told_or_one_comes_out(tmp_path:
     assert status(tmp_path)["exit_code"] == 4
     standing.stale(published, HeldBackError("another", got="1", expected="2", next_step="look"))
     delivery.alert(down, place=tmp_path)
-    standing.fresh(published, last_day=date(2026, 1, 5))
+    standing.fresh(published, as_of=date(2026, 1, 5), last_day=date(2026, 1, 5))
     delivery.unsent(down, place=tmp_path)
     assert "stale.eml" not in [message.name for message in outbox.waiting(tmp_path)]
     assert (status(tmp_path)["exit_code"], status(tmp_path)["is_stale"]) == (0, False)

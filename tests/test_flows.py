@@ -22,7 +22,7 @@ import yaml
 from world import subscribed
 
 from churn.conf_tree import CONF
-from churn.io import bundle, revisions, tables
+from churn.io import bundle, records, revisions, tables
 from churn.io.workspace import SIDES, USAGE
 
 SMALL = [
@@ -69,6 +69,17 @@ def unpublished(place: Path, target: Path) -> Path:
     """A copy of the workspace in which nothing was ever published, whatever other tests did."""
     made = shutil.ignore_patterns("published", "quality", "outbox")
     return Path(shutil.copytree(place, target, ignore=made))
+
+
+HANDED_OUT = ("retention", "qualified", "assignments")
+
+
+def nobody_assigned(place: Path, target: Path) -> Path:
+    """The same without any list before: nobody is in an arm."""
+    own = unpublished(place, target)
+    for name in HANDED_OUT:
+        shutil.rmtree(own / name)
+    return own
 
 
 NO_SERVER = [
@@ -128,7 +139,7 @@ def test_everybody_whom_a_slow_count_finds_subscribed_is_scored(place):
 
 
 def test_no_file_that_people_open_shows_a_hold_out(place, tmp_path):
-    place = shutil.copytree(place, tmp_path / "ws")
+    place = nobody_assigned(place, tmp_path / "ws")
     churn(place, "weekly", "from=2025-10-20", "to=2025-10-27", "retain.holdout=0.5")
     for as_of in ("2025-10-20", "2025-10-27"):
         chosen = tables.read(place / "qualified", made_by="retain", part=as_of)
@@ -325,6 +336,18 @@ def test_a_list_for_a_week_that_the_log_has_not_reached_exits_7(place):
     assert revisions.names(place / "published") == before
 
 
+def test_weeks_before_one_that_is_late_are_delivered(place, tmp_path):
+    own = unpublished(place, tmp_path / "ws")
+    with mailserver.started(tmp_path) as box:
+        mail = [f"deliver.port={box.port}", *(word for word in NO_SERVER if "port" not in word)]
+        said = churn(own, "weekly", "from=2025-11-03", "to=2025-11-17", *mail, expected=7)
+    assert "published: 2025-11-03, 2025-11-10; not published: 2025-11-17" in said
+    assert [to for to, _ in box.mails] == ["head@example.com"]
+    told = json.loads((own / "published" / "status.json").read_text())
+    assert (told["exit_code"], told["is_stale"], told["awaited"]) == (7, True, "2025-11-17")
+    assert [one["is_delivered"] for one in told["deliveries"]] == [True]
+
+
 def _losing(place: Path, *, days: int, share: float) -> None:
     """Take away `share` of the customers' rows from the last days of the log."""
     for path in sorted((place / "demo" / "events").glob("*.parquet")):
@@ -375,8 +398,62 @@ def test_a_week_that_is_not_plausible_is_held_back_told_and_overruled(place, tmp
     assert "did you mean volume" in churn(place, "weekly", "weekly.accept=[volum]", expected=2)
 
 
+def handed_out(place: Path) -> dict[Path, bytes]:
+    """Every file that says whom a list named."""
+    found = [path for name in HANDED_OUT for path in (place / name).rglob("*") if path.is_file()]
+    return {path.relative_to(place): path.read_bytes() for path in found}
+
+
+def test_nobody_counts_as_handed_out_by_a_list_that_was_held_back(place, tmp_path):
+    """Neither of a new week nor of one that is published: impact, track record and the list of
+    `churn.open` know what people got."""
+    own = unpublished(place, tmp_path / "ws")
+    churn(own, "weekly", "as_of=2025-10-20")
+    before = handed_out(own)
+    assert {path.parts[0] for path in before} == set(HANDED_OUT)
+    too_long = ["retain.capacity_per_owner=200", "weekly.accept=[scores,features]"]
+    assert "gate list_size" in churn(own, "weekly", "as_of=2025-10-27", *too_long, expected=4)
+    assert handed_out(own) == before
+    churn(own, "weekly", "as_of=2025-10-27")
+    assert tables.names(own / "assignments") == ["2025-10-20", "2025-10-27"]
+    listed = pd.read_parquet(own / "published/2025-10-27/r1/retention_list.parquet")
+    assert tables.read(own / "retention", made_by="retain", part="2025-10-27").equals(listed)
+    before = handed_out(own)
+    assert "gate list_size" in churn(own, "weekly", "as_of=2025-10-27", *too_long, expected=4)
+    assert handed_out(own) == before
+    assert revisions.names(own / "published") == ["2025-10-20/r1", "2025-10-27/r1"]
+
+
 def test_from_without_to_exits_2(place):
     assert "belong together" in churn(place, "weekly", "from=2025-10-20", expected=2)
+
+
+def test_from_and_to_beside_as_of_exits_2(place):
+    words = ["from=2025-10-20", "to=2025-10-27", "as_of=2025-10-27"]
+    said = churn(place, "weekly", *words, expected=2)
+    assert "as_of= is one week, from= and to= are several" in said
+    assert "rollup" not in said
+
+
+def test_a_missed_week_made_late_assigns_nobody_twice_and_changes_no_arm(place, tmp_path):
+    """Another share is held out then: who is in an arm of this block stays there, and who comes new
+    is drawn with the new share."""
+    own = nobody_assigned(place, tmp_path / "ws")
+    churn(own, "weekly", "as_of=2025-11-03")
+    before = records.assignments(own).set_index("customer_id")
+    more = ["retain.holdout=0.5", "retain.capacities={Nobody Abel: 3}"]
+    said = churn(own, "weekly", "from=2025-10-27", "to=2025-10-27", *more)
+    assert "retain.capacities: nobody belongs to owner Nobody Abel" in said
+    rows = tables.read(own / "assignments", made_by="retain")
+    assert not rows.duplicated(["customer_id", "block"]).any()
+    after = rows.set_index("customer_id")
+    kept = ["arm", "propensity", "is_pilot"]
+    pd.testing.assert_frame_equal(after.loc[before.index, kept], before[kept])
+    late = tables.read(own / "qualified", made_by="retain", part="2025-10-27")
+    assert set(late["customer_id"]) & set(before.index)
+    assert set(late["customer_id"]) == set(after.index[after["as_of"].astype(str) == "2025-10-27"])
+    assert late["arm"].tolist() == after.loc[late["customer_id"], "arm"].tolist()
+    assert set(after.loc[after.index.difference(before.index), "propensity"]) <= {0.5}
 
 
 def test_nobody_worth_contacting_exits_4(place):

@@ -13,7 +13,7 @@ from reference import World
 
 from churn import contracts
 from churn.errors import HeldBackError
-from churn.io import tables
+from churn.io import records, tables
 from churn.io.documents import impact_report, track
 from churn.proof import effects, impact, sequences
 from churn.proof.effects import Arms
@@ -313,3 +313,16 @@ def test_without_a_key_nobody_could_be_held_out_and_nobody_is_counted():
     given = {"policy": Policy(), "block": block, "assigned": {}}
     assert holdout.arms(qualifying, key=None, **given)["propensity"].tolist() == [0, 0]
     assert holdout.arms(qualifying, key="k", **given)["propensity"].tolist() == [0.1, 0.5]
+
+
+def test_nobody_is_counted_twice_in_a_workspace_of_an_older_version(tmp_path: Path):
+    """It may hold two rows of a customer and block: a missed week was made late."""
+    first = {"customer_id": "a", "block": holdout.block_of(START), "as_of": START, "arm": "holdout"}
+    second = {**first, "as_of": START + timedelta(days=7), "arm": "contact"}
+    later = START + timedelta(days=holdout.BLOCK_DAYS)
+    again = {**second, "block": holdout.block_of(later), "as_of": later}
+    for row in (again, second, first):
+        part = {row["as_of"].isoformat(): pd.DataFrame([row])}
+        tables.write(tmp_path / "assignments", part, keep=True)
+    found = records.assignments(tmp_path)
+    assert found[["as_of", "arm"]].values.tolist() == [[START, "holdout"], [later, "contact"]]

@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from churn.io.lock import held
 from churn.io.sending import delivery, sink, standing
 from churn.io.weekly import apart, expiry, gate_report, gates, gauges, rehearsal
 from churn.io.weekly.apart import Worker
+from churn.io.weekly.past_weeks import Week
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.settings import Settings, SinkSettings
 from churn.timeline import as_of_dates, parse_date
@@ -58,6 +59,7 @@ def weekly(settings: Settings) -> None:
     sink.require(settings.sink)
     delivery.require(settings.deliver)
     gates.require_names(settings.weekly.accept)
+    _weeks(settings)  # what is wrong with them is said before the log is taken in
     target, settings = settings.sink, _kept_local(settings)
     opening = apart.started(*map(_module, LIST))
     with held(settings.place, doing="weekly"):
@@ -76,16 +78,34 @@ def weekly(settings: Settings) -> None:
 def _published_weeks(
     settings: Settings, target: SinkSettings, worker: Worker
 ) -> list[DeliveryError]:
-    """Publish every week that was asked for; what could not be delivered."""
+    """Publish every week that was asked for; what could not be delivered.
+
+    Where one cannot be published, those before it are delivered before that is raised.
+    """
     unsent: list[DeliveryError] = []
     _step("rollup", settings)
-    for as_of in _weeks_or_last(settings):
-        _publish_week(_dated(settings, as_of), as_of, worker)
+    weeks = _weeks_or_last(settings)
+    for number, as_of in enumerate(weeks):
+        try:
+            _publish_week(_dated(settings, as_of), as_of, worker)
+        except Exception:
+            if number:
+                _deliver_those_out(settings, weeks, number)
+            raise
         with journal.stage("deliver"), _though_published():
             names = ["scores", "retention"]
             unsent += sink.spooled(target, names, place=settings.place, as_of=as_of)
     with journal.stage("deliver"), _though_published():
         return unsent + delivery.unsent(settings.deliver, place=settings.place)
+
+
+def _deliver_those_out(settings: Settings, weeks: Sequence[date], number: int) -> None:
+    """Deliver the first `number` of `weeks`, the next of which failed: that is what counts, and a
+    delivery that fails too is logged, and waits."""
+    out, missing = (", ".join(map(str, some)) for some in (weeks[:number], weeks[number:]))
+    log.warning("published: %s; not published: %s", out, missing)
+    with suppress(ChurnError), journal.stage("deliver"), _though_published():
+        delivery.unsent(settings.deliver, place=settings.place)
 
 
 def _rehearse(settings: Settings, worker: Worker) -> None:
@@ -108,20 +128,37 @@ def _dated(settings: Settings, as_of: date) -> Settings:
 
 
 def _publish_week(settings: Settings, as_of: date, worker: Worker) -> None:
-    """One list, if every gate lets it pass: those on the sources first, before anything is made."""
+    """One list, if every gate lets it pass: those on the sources first, before anything is made.
+
+    The list is made out of sight: one that is held back was never handed out, so nobody is counted
+    as listed or held out by it.
+    """
     with journal.stage("gates"):
         week = gates.of_sources(settings, as_of)
-    if not gates.refusal(week):
-        _list(settings, worker)
+    if gates.refusal(week):
+        _judge(settings, week)
+    *before, last = LIST
+    for name in before:
+        _step(name, settings, worker)
+    with rehearsal.place(settings.place, made=rehearsal.HANDED_OUT) as place:
+        unseen = dataclasses.replace(settings, workspace=str(place))
+        _step(last, unseen, worker)
         with journal.stage("gates"):
-            week = gates.of_scores(settings, week)
+            week = gates.of_scores(unseen, week)
+        _judge(settings, week)
+        with journal.stage("publish"):
+            rehearsal.hand_out(place, settings.place, as_of)
+    _publish(settings, as_of, gates=gates.recorded(week.verdicts))
+
+
+def _judge(settings: Settings, week: Week) -> None:
+    """Keep what the gates found; raises what holds the list back."""
     if not settings.weekly.dry_run:
         with journal.stage("gates"):
             gate_report.keep(settings, week)
     refused = gates.refusal(week)
     if refused:
         raise refused
-    _publish(settings, as_of, gates=gates.recorded(week.verdicts))
 
 
 def _publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> None:
@@ -131,7 +168,9 @@ def _publish(settings: Settings, as_of: date, *, gates: Mapping[str, Any]) -> No
         _expire(settings)
         last_day = Workspace(settings.place).usage_facts()["last_day"]
         with _though_published():
-            standing.fresh(settings.place / "published", last_day=date.fromisoformat(last_day))
+            standing.fresh(
+                settings.place / "published", as_of=as_of, last_day=date.fromisoformat(last_day)
+            )
 
 
 @contextmanager
@@ -237,9 +276,9 @@ def _replay_place(settings: Settings) -> Path:
     return place
 
 
-def _list(settings: Settings, worker: Worker | None = None) -> None:
+def _list(settings: Settings) -> None:
     for name in LIST:
-        _step(name, settings, worker)
+        _step(name, settings)
 
 
 def _promote_if_better(settings: Settings) -> None:
@@ -274,6 +313,13 @@ def _weeks(settings: Settings) -> list[date]:
             got=f"from={settings.from_date} to={settings.to_date}",
             expected="both, for example from=2026-01-05 to=2026-03-30",
             next_step="give both, or neither",
+        )
+    if settings.as_of:
+        raise ConfigurationError(
+            "as_of= is one week, from= and to= are several",
+            got=f"from={settings.from_date} to={settings.to_date} as_of={settings.as_of}",
+            expected="as_of= alone, or from= and to= without it",
+            next_step="leave as_of= out, or from= and to=",
         )
     first = parse_date(settings.from_date, key="from")
     last = parse_date(settings.to_date, key="to")

@@ -42,8 +42,13 @@ def last_contacts(contacts: pd.DataFrame) -> dict[str, date]:
 
 
 def assignments(place: Path) -> pd.DataFrame:
-    """Who was listed and who held out (contracts.ASSIGNMENTS); without rows until there is a list."""
-    return _table(place / "assignments", contracts.ASSIGNMENTS, made_by="retain")
+    """Who was listed and who held out (contracts.ASSIGNMENTS); without rows until there is a list.
+
+    One row per customer and block, the first: workspaces of older versions may have another.
+    """
+    rows = _table(place / "assignments", contracts.ASSIGNMENTS, made_by="retain")
+    first = rows.sort_values(["as_of", "customer_id"], kind="stable")
+    return first.drop_duplicates(["customer_id", "block"], ignore_index=True)
 
 
 def keep_outcomes(place: Path, rows: pd.DataFrame) -> None:

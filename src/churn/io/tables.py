@@ -251,7 +251,8 @@ def read(
             next_step=f"run `churn {made_by} as_of={part}`",
         )
     return pa.concat_tables(
-        [pq.read_table(path, columns=columns) for path in files.values()], promote_options="default"
+        [pq.read_table(path, columns=columns) for path in files.values()],
+        promote_options="permissive",  # a text may be of two widths, by what its frame was made from
     ).to_pandas()
 
 

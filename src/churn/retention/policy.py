@@ -67,6 +67,8 @@ class Policy:
             )
         for name, (low, high) in RANGES.items():
             between(f"retain.{name}", getattr(self, name), low, high)
+        for owner, room in self.capacities.items():
+            between(f"retain.capacities, the room of {owner},", room, *RANGES["capacity_per_owner"])
 
 
 RANGES = {

@@ -53,14 +53,17 @@ def ranked(
     key: str | None = None,
     before: Collection[str] = (),
     assigned: Mapping[str, holdout.Assigned] | None = None,
+    kept: Mapping[str, holdout.Assigned] | None = None,
 ) -> pd.DataFrame:
     """Every scored customer, the best first: who qualifies, in which arm, and who is listed.
 
     `customers` as in `valued`, with `state` ("" or why not now). Those qualify who come first by
     `order` within the room of their owner (by `customer_id` where equal), and those of `before` (who
     qualified last time) while their place is within `policy.leave_at` times as many: so a small move
-    changes no list. `key` draws the hold-out (see `holdout.arms`); `assigned` as there. `rank` goes
-    by today's `priority` among the listed, so that the figures beside a name explain its place.
+    changes no list. `key` draws the hold-out (see `holdout.arms`); `assigned` as there: earlier in
+    the block. `kept` are the arms that somebody has by other lists of the block, later ones or this
+    one as it was: they hold, and decide nobody's place, so that a week made again is the same. `rank`
+    goes by today's `priority` among the listed, so that the figures beside a name explain its place.
     """
     if key is None:
         policy = replace(policy, holdout=0.0, pilot=0.0)
@@ -72,7 +75,11 @@ def ranked(
     ).reset_index(drop=True)
     chosen = _qualifying(rows, policy, before, assigned or {})
     drawn = holdout.arms(
-        chosen, policy=policy, block=holdout.block_of(as_of), key=key, assigned=assigned or {}
+        chosen,
+        policy=policy,
+        block=holdout.block_of(as_of),
+        key=key,
+        assigned={**(kept or {}), **(assigned or {})},
     )
     rows["qualifies"] = rows.index.isin(chosen.index)
     rows = rows.join(drawn)

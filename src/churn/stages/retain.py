@@ -5,6 +5,7 @@ from datetime import date
 
 import pandas as pd
 
+from churn.errors import nearest
 from churn.features.labels import Definition
 from churn.features.vocabulary import Vocabulary
 from churn.io import bundle, records, revisions, tables, wording
@@ -40,11 +41,11 @@ def run(settings: Settings) -> None:
     workspace = Workspace(settings.place, settings.arrival(as_of))
     champion = bundle.described(settings.place)
     found = roster.ranked(settings, as_of)
+    _tell_unknown_owners(settings, found)
     reasons = tables.read(workspace.folder("reasons"), made_by="explain", part=as_of.isoformat())
     rows = _rows(workspace, found, reasons, settings, as_of)
     tables.write(workspace.folder("retention"), {as_of.isoformat(): rows}, keep=True)
-    if not settings.weekly.dry_run:  # nobody was handed a list, so nobody is in an arm
-        roster.keep(settings, found, as_of)
+    roster.keep(settings, found, as_of)
     about = details.About(
         workspace,
         as_of,
@@ -56,8 +57,19 @@ def run(settings: Settings) -> None:
     made = _listing(about, rows, settings, champion)
     folder = workspace.folder("retention") / as_of.isoformat()
     people.write(made, folder)
-    log.info("%d customers to contact, in %s", len(rows), folder / "retention_list.html")
+    page = (folder / "retention_list.html").relative_to(workspace.place)
+    log.info("%d customers to contact, in %s of the workspace", len(rows), page)
     sink.send(settings.sink, ["retention"], place=settings.place, as_of=as_of)
+
+
+def _tell_unknown_owners(settings: Settings, found: Roster) -> None:
+    """A room for nobody changes nothing, and may be meant for somebody: owners come and go, so the
+    list goes out all the same."""
+    owners = sorted(set(found.rows["owner"].dropna()))
+    for owner in settings.retain.capacities:
+        if owner not in owners:
+            known = nearest(owner, owners) if owners else "nobody has an owner"
+            log.warning("retain.capacities: nobody belongs to owner %s; %s", owner, known)
 
 
 def _rows(

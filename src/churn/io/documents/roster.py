@@ -1,6 +1,6 @@
 """Everybody who was scored, with all that decides who is listed: the list as a question to ranking."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -42,6 +42,7 @@ def ranked(settings: Settings, as_of: date) -> Roster:
         key=key,
         before=_qualified(workspace, before),
         assigned=_assigned(workspace, as_of),
+        kept=_kept(workspace, as_of),
     )
     return Roster(rows, before, bool(key) and settings.retain.holdout + settings.retain.pilot > 0)
 
@@ -120,34 +121,75 @@ def _qualified(workspace: Workspace, before: Earlier | None) -> set[str]:
 
 def _assigned(workspace: Workspace, as_of: date) -> Mapping[str, holdout.Assigned]:
     """Arm, propensity and whether by the pilot, of everybody assigned earlier in this block."""
-    folder, block = workspace.folder("assignments"), holdout.block_of(as_of)
+    return _arms(_part(workspace, day) for day in _days(workspace, as_of) if day < as_of)
+
+
+def _kept(workspace: Workspace, as_of: date) -> Mapping[str, holdout.Assigned]:
+    """The same of everybody who was assigned in this block at all: also by lists that went out
+    before this one though they are later, and by this one as it was."""
+    later = [day for day in _days(workspace, as_of) if day > as_of]
+    return _arms([_holding(workspace, as_of), *(_part(workspace, day) for day in later)])
+
+
+def _days(workspace: Workspace, as_of: date) -> list[date]:
+    """The lists of the block of `as_of` that assigned somebody, in order."""
+    days = map(date.fromisoformat, tables.names(workspace.folder("assignments")))
+    return sorted(day for day in days if holdout.block_of(day) == holdout.block_of(as_of))
+
+
+def _part(workspace: Workspace, as_of: date, name: str = "assignments") -> pd.DataFrame:
+    return tables.read(workspace.folder(name), made_by="retain", part=as_of.isoformat())
+
+
+def _holding(workspace: Workspace, as_of: date) -> pd.DataFrame:
+    """Rows of the list of `as_of`, as it was made before, that hold when it is made again: all where
+    it was published, else those of customers whom a later list of the block names too."""
+    days = _days(workspace, as_of)
+    if as_of not in days:
+        return pd.DataFrame(columns=list(contracts.ASSIGNMENTS.columns))
+    rows = _part(workspace, as_of)
+    if revisions.numbered(workspace.place / "published" / as_of.isoformat()):
+        return rows
+    later = [_part(workspace, day, "qualified") for day in days if day > as_of]
+    return rows[rows["customer_id"].isin({one for part in later for one in part["customer_id"]})]
+
+
+def _arms(parts: Iterable[pd.DataFrame]) -> dict[str, holdout.Assigned]:
+    """Of two rows of a customer the first counts (see `records.assignments`)."""
     found: dict[str, holdout.Assigned] = {}
-    for name in tables.names(folder):
-        if not block <= date.fromisoformat(name) < as_of:
-            continue
-        rows = tables.read(folder, made_by="retain", part=name)
+    for rows in parts:
         arms = zip(rows["arm"], rows["propensity"], rows["is_pilot"], strict=True)
-        found |= dict(zip(rows["customer_id"], arms, strict=True))
+        found = dict(zip(rows["customer_id"], arms, strict=True)) | found
     return found
 
 
-def assignments(roster: Roster, as_of: date, *, already: Mapping[str, object]) -> pd.DataFrame:
+def assignments(roster: Roster, as_of: date, *, already: Collection[str]) -> pd.DataFrame:
     """Who qualifies for the first time in this block (contracts.ASSIGNMENTS)."""
     rows = roster.rows
-    first = rows[rows["qualifies"] & ~rows["customer_id"].isin(set(already))]
+    first = rows[rows["qualifies"] & ~rows["customer_id"].isin(already)]
     made = first.assign(as_of=as_of, block=holdout.block_of(as_of))
     return made.sort_values("customer_id")[list(contracts.ASSIGNMENTS.columns)]
 
 
 def keep(settings: Settings, roster: Roster, as_of: date) -> None:
-    """Write who qualifies, and who was assigned; no file that people open has it."""
+    """Write who qualifies, and who was assigned; no file that people open has it.
+
+    A customer is assigned once in a block, by its first list. Where that is made after later ones
+    it takes their rows over, in the arm that they gave.
+    """
     workspace, part = Workspace(settings.place), as_of.isoformat()
     rows = roster.rows
     qualified = rows.loc[rows["qualifies"], ["customer_id", "owner", "arm", "is_listed"]]
-    tables.write(
-        workspace.folder("qualified"),
-        {part: qualified.sort_values("customer_id").assign(as_of=as_of)},
-        keep=True,
+    qualified = qualified.sort_values("customer_id").assign(as_of=as_of)
+    holding = _holding(workspace, as_of)
+    made = assignments(
+        roster, as_of, already={*_assigned(workspace, as_of), *holding["customer_id"]}
     )
-    made = assignments(roster, as_of, already=_assigned(workspace, as_of))
-    tables.write(workspace.folder("assignments"), {part: made}, keep=True)
+    made = pd.concat([one for one in (holding, made) if len(one)] or [made])
+    parts = {part: made.sort_values("customer_id", ignore_index=True)}
+    for day in _days(workspace, as_of):
+        if day > as_of:
+            later = _part(workspace, day)
+            parts[day.isoformat()] = later[~later["customer_id"].isin(made["customer_id"])]
+    tables.write(workspace.folder("qualified"), {part: qualified}, keep=True)
+    tables.write(workspace.folder("assignments"), parts, keep=True)

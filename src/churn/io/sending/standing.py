@@ -5,14 +5,14 @@ revisions as they are and says here why the list is old.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from churn.errors import ChurnError, DeliveryError, LockedError, MachineError
-from churn.io import revisions, tables, wording
+from churn.io import journal, revisions, tables, wording
 from churn.io.documents import page
 
 log = logging.getLogger("churn")
@@ -20,20 +20,39 @@ log = logging.getLogger("churn")
 STATUS, INDEX = "status.json", "index.html"
 
 
-def fresh(published: Path, *, last_day: date) -> None:
-    """Say which revision is current; its age is counted to the log's last day."""
-    now = revisions.names(published)[-1]
-    as_of = date.fromisoformat(now.split("/")[0])
+AWAITED_DAYS = 28
+"""A week so far beyond the log's last day was a slip of the keyboard: nobody waits for it."""
+
+
+def fresh(published: Path, *, as_of: date, last_day: date) -> None:
+    """Say which revision is current, after one of `as_of`; its age is counted to the log's last day.
+
+    While a later week is still held back, that stays said: an older one is no news of it.
+    """
+    before, now = status_of(published), revisions.names(published)[-1]
+    current = date.fromisoformat(now.split("/")[0])
     status = {
         "current": now,
-        "as_of": as_of.isoformat(),
-        "age_days": max(0, (last_day - as_of).days),
+        "as_of": current.isoformat(),
+        "age_days": max(0, (last_day - current).days),
         "is_stale": False,
         "exit_code": 0,
         "refused": None,
+        "awaited": None,
         "deliveries": [],
     }
-    _write(published, status, banner=None, why=[])
+    banner, why = None, []
+    if before["is_stale"] and _is_awaited(before["awaited"], as_of, last_day):
+        status |= {name: before[name] for name in ("is_stale", "exit_code", "refused", "awaited")}
+        banner, why = _banner(published), _why(before["refused"])
+    _write(published, status, banner=banner, why=why)
+
+
+def _is_awaited(awaited: str | None, as_of: date, last_day: date) -> bool:
+    """Whether a list that was refused is later than that of `as_of`, which came out."""
+    if awaited is None:
+        return False
+    return as_of < date.fromisoformat(awaited) <= last_day + timedelta(days=AWAITED_DAYS)
 
 
 @contextmanager
@@ -54,24 +73,24 @@ def told(published: Path) -> Iterator[None]:
         raise
 
 
-def stale(published: Path, error: ChurnError) -> None:
-    """Say that the run which should have brought a new list published nothing, and why."""
-    status = status_of(published) | {
+def stale(published: Path, error: ChurnError, *, as_of: str | None = None) -> None:
+    """Say that the run which should have brought a new list (of `as_of`, where it came so far)
+    published nothing, and why."""
+    before = status_of(published)
+    refused = {name: getattr(error, name) for name in ("what", "got", "expected", "next_step")}
+    still = before["awaited"] if before["is_stale"] else None
+    status = before | {
         "is_stale": True,
         "exit_code": error.exit_code,
-        "refused": {
-            "what": error.what,
-            "got": error.got,
-            "expected": error.expected,
-            "next_step": error.next_step,
-        },
+        "refused": refused,
+        "awaited": max(filter(None, (still, as_of)), default=None),
     }
-    _write(published, status, banner=_banner(published), why=_why(error))
+    _write(published, status, banner=_banner(published), why=_why(refused))
 
 
 def status_of(published: Path) -> dict[str, Any]:
     """What the status for monitors says now; of nothing where there is none that can be read."""
-    nothing: dict[str, Any] = dict.fromkeys(("current", "as_of", "age_days", "refused"))
+    nothing: dict[str, Any] = dict.fromkeys(("current", "as_of", "age_days", "refused", "awaited"))
     nothing |= {"is_stale": False, "exit_code": 0, "deliveries": []}
     try:
         found = tables.read_json(published / STATUS)
@@ -83,7 +102,7 @@ def status_of(published: Path) -> dict[str, Any]:
 def _if_possible(published: Path, error: ChurnError) -> None:
     """On a full disk the first failure matters more than that it cannot be told here."""
     with suppress(OSError, ChurnError):
-        stale(published, error)
+        stale(published, error, as_of=journal.now.as_of)
 
 
 def _unforeseen(error: Exception) -> MachineError:
@@ -103,10 +122,10 @@ def _banner(published: Path) -> str:
     return f"STALE, {data}: the weekly run published nothing new."
 
 
-def _why(error: ChurnError) -> list[str]:
-    """The parts of `error` in lines."""
-    found = f"Found: {error.got}. Expected: {error.expected}."
-    return [error.what, found, f"What to do: {error.next_step}"]
+def _why(refused: Mapping[str, str]) -> list[str]:
+    """The parts of an error in lines."""
+    found = f"Found: {refused['got']}. Expected: {refused['expected']}."
+    return [refused["what"], found, f"What to do: {refused['next_step']}"]
 
 
 def _write(published: Path, status: dict[str, Any], *, banner: str | None, why: list[str]) -> None:
