@@ -12,7 +12,7 @@ import yaml
 
 from churn.conf_tree import CONF
 from churn.features import definitions
-from churn.features.definitions import NEEDS, Vocabulary
+from churn.features.vocabulary import NEEDS, Vocabulary
 from churn.settings import FeatureSettings, Settings, feature_documents
 
 

@@ -40,8 +40,8 @@ TEXTS = [
     "50%",
     "$HOME",
     "~/logs",
-    " padded ",
     "",
+    " padded ",
     "s3://bucket/key?versionId=1&x=[1]",
 ]
 
