@@ -43,9 +43,8 @@ class Duck(Engine):
             }
         )
         self._bound: dict[str, str] = {}  # the kind of what stands under each name
-        self._texts: dict[
-            int, tuple[exp.Expr, str]
-        ] = {}  # by id, which is nobody else's while kept
+        # by id, which is nobody else's while the query is kept
+        self._texts: dict[int, tuple[exp.Expr, str]] = {}
         for setting in SETTINGS:
             self._connection.execute(f"SET {setting}")
         self._connection.execute("SET lock_configuration = true")
@@ -110,10 +109,8 @@ class Duck(Engine):
 
     def _sql(self, query: exp.Expr) -> str:
         """The text of `query`, checked and written once: a panel asks the same of every range."""
-        if not isinstance(
-            query, exp.Expr
-        ):  # tests keep the text of statements that take long to make
-            return query.sql(dialect="duckdb")
+        if not isinstance(query, exp.Expr):
+            return query.sql(dialect="duckdb")  # a test's, that kept it as text
         kept = self._texts.pop(id(query), None)
         if kept is None:
             require_inside(query, self._bound)

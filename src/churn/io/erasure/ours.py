@@ -11,8 +11,7 @@ from pathlib import Path
 
 from churn.errors import ConfigurationError, InputError
 from churn.io import tables
-
-REVISION = "manifest.json"
+from churn.io.revisions import MANIFEST as REVISION
 
 _DAY = r"\d{4}-\d\d-\d\d"
 _HASH = r"[0-9a-f]{16}"
