@@ -99,7 +99,7 @@ def _scored(
         features, found = rescoring.here(engine, champion.model, plan, before)
         if len(features):
             tables.write(folder, {part: features}, keep=True)
-        return found, features["customer_id"]
+        return found, features["customer_id"].to_pandas()
     folder.mkdir(parents=True, exist_ok=True)
     with tables.staging(folder) as staged:
         place = staged / "scored"

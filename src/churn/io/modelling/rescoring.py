@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from churn.features import panel
 from churn.io.engine import Engine
@@ -33,7 +36,7 @@ def snapshots_before(as_of: date, *, weeks: int, first_day: date) -> list[date]:
 
 def here(
     engine: Engine, model: Model, plan: panel.Plan, before: Sequence[date]
-) -> tuple[pd.DataFrame, Scored]:
+) -> tuple[pa.Table, Scored]:
     """The features at the one snapshot of `plan`, and the scores there and at `before`.
 
     One pass over the days serves all snapshots; a range of customers is in memory at a time.
@@ -41,14 +44,14 @@ def here(
     (as_of,) = plan.snapshots
     features, risks = [], []
     for piece in panels.pieces(engine, replace(plan, snapshots=[*before, as_of])):
-        rows = piece.to_pandas()
-        rows["snapshot"] = pd.to_datetime(rows["snapshot"]).dt.date
-        risks.append(_risks(model, rows))
-        features.append(rows[rows["snapshot"] == as_of])
+        day = piece["snapshot"].cast(pa.date32())
+        dated = piece.set_column(piece.schema.get_field_index("snapshot"), "snapshot", day)
+        features.append(dated.filter(pc.equal(day, pa.scalar(as_of))))
+        risks.append(risks_of(model, dated))
     every = pd.concat(risks, ignore_index=True)
     is_now = every["snapshot"] == as_of
     now = every[is_now].drop(columns="snapshot").reset_index(drop=True)
-    return pd.concat(features, ignore_index=True), Scored(now, _ordered(every[~is_now]))
+    return pa.concat_tables(features), Scored(now, _ordered(every[~is_now]))
 
 
 def by_workers(
@@ -75,7 +78,7 @@ def known_by_now(
     if engine.is_distributed:
         found = _applied(engine, model, then, snapshot, place)
     else:
-        pieces = [_risks(model, piece.to_pandas()) for piece in panels.pieces(engine, then)]
+        pieces = [risks_of(model, piece) for piece in panels.pieces(engine, then)]
         found = pd.concat(pieces, ignore_index=True)
     return found.set_index("customer_id")["risk"]
 
@@ -90,10 +93,14 @@ def _applied(
     return found.to_pandas()
 
 
-def _risks(model: Model, rows: pd.DataFrame) -> pd.DataFrame:
-    return models.risks(model, rows).assign(
-        customer_id=rows["customer_id"].array, snapshot=rows["snapshot"].array
-    )
+def risks_of(model: Model, piece: pa.Table) -> pd.DataFrame:
+    """`models.risks` of the rows of `piece`, with their customer_id and snapshot.
+
+    The ids are a copy: what is left of one column of a piece keeps the memory of all of them.
+    """
+    rows = piece.to_pandas()
+    ids = piece["customer_id"].take(np.arange(len(piece))).to_pandas()
+    return models.risks(model, rows).assign(customer_id=ids.array, snapshot=rows["snapshot"].array)
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
