@@ -46,7 +46,7 @@ def here(
     for piece in panels.pieces(engine, replace(plan, snapshots=[*before, as_of])):
         day = piece["snapshot"].cast(pa.date32())
         dated = piece.set_column(piece.schema.get_field_index("snapshot"), "snapshot", day)
-        features.append(dated.filter(pc.equal(day, pa.scalar(as_of))))
+        features.append(dated.filter(pc.equal(day, pa.scalar(as_of))).combine_chunks())
         risks.append(risks_of(model, dated))
     every = pd.concat(risks, ignore_index=True)
     is_now = every["snapshot"] == as_of
