@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from churn.errors import InputError
+from churn.errors import ConfigurationError, InputError
 from churn.io import revisions, tables
 from churn.settings import Settings
 
@@ -136,5 +136,5 @@ def test_a_list_that_is_not_the_published_one_is_not_read(tmp_path: Path) -> Non
 
 def test_a_moment_that_is_none_is_named_by_its_key(tmp_path: Path) -> None:
     listed(tmp_path, MONDAY, ["a"], known_at="soon")
-    with pytest.raises(Exception, match="known_at"):
+    with pytest.raises(ConfigurationError, match="known_at is not a timestamp"):
         revisions.latest(settings(tmp_path), MONDAY + WEEK)

@@ -44,14 +44,13 @@ def here(
     (as_of,) = plan.snapshots
     features, risks = [], []
     for piece in panels.pieces(engine, replace(plan, snapshots=[*before, as_of])):
-        day = piece["snapshot"].cast(pa.date32())
-        dated = piece.set_column(piece.schema.get_field_index("snapshot"), "snapshot", day)
-        features.append(dated.filter(pc.equal(day, pa.scalar(as_of))).combine_chunks())
-        risks.append(risks_of(model, dated))
+        is_now = pc.equal(piece["snapshot"], pa.scalar(as_of))
+        features.append(piece.filter(is_now).combine_chunks())
+        risks.append(risks_of(model, piece))
     every = pd.concat(risks, ignore_index=True)
-    is_now = every["snapshot"] == as_of
-    now = every[is_now].drop(columns="snapshot").reset_index(drop=True)
-    return pa.concat_tables(features), Scored(now, _ordered(every[~is_now]))
+    of_now = every["snapshot"] == as_of
+    now = every[of_now].drop(columns="snapshot").reset_index(drop=True)
+    return pa.concat_tables(features), Scored(now, _ordered(every[~of_now]))
 
 
 def by_workers(
