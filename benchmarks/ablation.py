@@ -124,7 +124,7 @@ def tested(cases: Sequence[Case], families: set[str]) -> pd.DataFrame:
 
 def recipe() -> Recipe:
     given = yaml.safe_load((CONF / "train" / "default.yaml").read_text())
-    names = ("model", "lightgbm", "logistic_c", "n_folds", "n_calibration_snapshots")
+    names = ("model", "lightgbm", "logistic_c", "n_folds")
     return Recipe(**{name: given[name] for name in names}, max_rows=MAX_ROWS)
 
 

@@ -46,7 +46,7 @@ def taught(workspace: Path, *, seed: int, paths: int, truth: str = "p_true") -> 
 
 def default_recipe(seed: int) -> Recipe:
     given = yaml.safe_load((CONF / "train" / "default.yaml").read_text())
-    names = ("model", "lightgbm", "logistic_c", "n_folds", "n_calibration_snapshots")
+    names = ("model", "lightgbm", "logistic_c", "n_folds")
     return Recipe(**{name: given[name] for name in names}, seed=seed)
 
 

@@ -145,7 +145,7 @@ def test_a_sweep_keeps_text_too() -> None:
 
 def test_a_sweep_over_presets() -> None:
     given = jobs("--multirun", "experiment=one_snapshot,lightgbm_only")
-    assert [each.train.snapshots for each in given] == [3, 16]
+    assert [each.train.snapshots for each in given] == [3, 26]
 
 
 @pytest.mark.parametrize("preset", conf_tree.presets())

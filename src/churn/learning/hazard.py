@@ -54,7 +54,8 @@ TREES = {
     "bagging_freq": 1,
     "max_bin": 127,
     "deterministic": True,
-    "force_row_wise": True,
+    "force_col_wise": True,
+    "enable_bundle": False,
     "verbosity": -1,
 }
 

@@ -69,13 +69,14 @@ def fit(
     scaled = [_scaling(column, values[:, place]) for place, column in enumerate(columns)]
     sample = slice(None, None, -(-len(values) // MAX_FIT_ROWS))
     few, counts = values[sample], None if weight is None else weight[sample]
+    gaps = [bool(np.isnan(column).any()) for column in few.T]
     while True:
-        design = np.hstack([_design(col, scaled[k], few[:, k]) for k, col in enumerate(columns)])
+        design = _design(columns, scaled, few, gaps)
         with threadpool_limits(limits=1, user_api="blas"):
             found = LogisticRegression(C=c, solver="newton-cholesky", max_iter=100, tol=1e-6)
             found.fit(design, label[sample], sample_weight=counts)
         weights = iter(found.coef_[0].tolist())
-        terms = [_weighted(col, term, weights) for col, term in zip(columns, scaled, strict=True)]
+        terms = [_weighted(col, scaled[k], weights, gaps[k]) for k, col in enumerate(columns)]
         wrong = [k for k, sign in enumerate(signs) if sign * terms[k].weight < 0]
         if not wrong:
             break
@@ -132,18 +133,30 @@ def _scaling(column: Column, values: Array) -> Term:
     return Term(mean=float(logs.mean()), scale=1 / deviation if deviation > 1e-9 else 0.0)
 
 
-def _design(column: Column, term: Term, values: Array) -> Array:
-    """The columns that one input column has in the regression: one per level, or z and a flag.
+def _design(
+    columns: Sequence[Column], terms: Sequence[Term], values: Array, gaps: Sequence[bool]
+) -> Array:
+    """The columns of the regression: of a category one per level, of a number z and, where it has
+    gaps, a flag for what is missing."""
+    widths = [_width(column, has_gaps) for column, has_gaps in zip(columns, gaps, strict=True)]
+    design = np.zeros((len(values), sum(widths)))
+    for k, column in enumerate(columns):
+        first, one = sum(widths[:k]), values[:, k]
+        if column.kind == "category":
+            design[:, first : first + widths[k]] = one[:, None] == np.arange(widths[k])
+        else:
+            design[:, first] = _standardised(terms[k], one)
+            if gaps[k]:
+                design[:, first + 1] = np.isnan(one)
+    return design
 
-    Where nothing is missing the flag is a column of zeros, whose weight the penalty holds at zero.
-    """
-    if column.kind == "category":
-        return (values[:, None] == np.arange(len(column.levels))).astype(float)
-    return np.column_stack([_standardised(term, values), np.isnan(values)])
+
+def _width(column: Column, has_gaps: bool) -> int:
+    return len(column.levels) if column.kind == "category" else 1 + has_gaps
 
 
-def _weighted(column: Column, term: Term, weights: Iterator[float]) -> Term:
-    """`term` with the next of the fitted `weights`, as many as `_design` made columns."""
+def _weighted(column: Column, term: Term, weights: Iterator[float], has_gaps: bool) -> Term:
+    """`term` with the next of the fitted `weights`, as many as `_width` says."""
     if column.kind == "category":
         return Term(level_weights=tuple(itertools.islice(weights, len(column.levels))))
-    return Term(term.mean, term.scale, next(weights), next(weights))
+    return Term(term.mean, term.scale, next(weights), next(weights) if has_gaps else 0.0)

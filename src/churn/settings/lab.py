@@ -37,11 +37,10 @@ class TrainSettings:
     """
 
     model: str = "blend"
-    snapshots: int = 16
+    snapshots: int = 26
     step_days: int = 14
     n_test_snapshots: int = 2
     n_folds: int = 3
-    n_calibration_snapshots: int = 12
     list_share: float = 0.02
     logistic_c: float = 0.02
     half_life_days: float = 0.0
@@ -58,7 +57,6 @@ class TrainSettings:
         between("train.snapshots", self.snapshots, 1, 200)
         between("train.step_days", self.step_days, 1, 365)
         between("train.n_test_snapshots", self.n_test_snapshots, 1, 100)
-        between("train.n_calibration_snapshots", self.n_calibration_snapshots, 1, 200)
         between("train.n_folds", self.n_folds, 2, 20)
         between("train.list_share", self.list_share, 1e-6, 1)
         between("train.half_life_days", self.half_life_days, 0, 36_500)

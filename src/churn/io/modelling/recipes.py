@@ -27,7 +27,6 @@ def of(settings: Settings) -> Recipe:
         lightgbm=asdict(train.lightgbm),
         logistic_c=train.logistic_c,
         n_folds=train.n_folds,
-        n_calibration_snapshots=train.n_calibration_snapshots,
         seed=settings.seed,
         threads=settings.engine.threads or available_threads(),
         horizon_days=settings.churn.horizon_days,
