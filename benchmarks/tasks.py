@@ -109,8 +109,9 @@ def predict(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def score(given: dict[str, Any]) -> dict[str, Any]:
-    """The one function that `churn score` scores with: columns checked and put in place, all
-    members, calibration. `member` lightgbm takes the other half of the blend away."""
+    """Panel to calibrated risk: columns checked and put in place, all members, calibration. `member`
+    lightgbm takes the other half of the blend away; `when` adds what `churn score` says besides, the
+    risks of 2, 4, 8 and 12 weeks and by when half of it has accrued."""
     from dataclasses import replace
 
     from churn.learning import models
@@ -120,7 +121,8 @@ def score(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("member") == "lightgbm":
         trees_only = Calibration(model.calibration.weights[:1], model.calibration.intercept)
         model = replace(model, logistic=None, calibration=trees_only)
-    return _timed(lambda: models.risks(model, frame))
+    found = models.risks if given.get("when") else models.predict
+    return _timed(lambda: found(model, frame))
 
 
 def _model_and_customers(given: dict[str, Any]) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from churn.errors import ConfigurationError, HeldBackError
 from churn.features.labels import Definition
 from churn.io import bundle, tables
 from churn.io.lab import plots
+from churn.io.modelling.panels import to_learn_from
 from churn.learning import models
 from churn.retention import evidence
 from churn.settings import (
@@ -292,3 +293,15 @@ def test_a_monotone_word_that_names_nothing_is_refused(place: Path) -> None:
     assert "recency" in refusal.value.expected
     with pytest.raises(ConfigurationError, match=r"train\.monotone"):
         settings(place, monotone={"recency": 2})
+
+
+def test_of_a_panel_too_large_to_learn_from_whole_customers_are_read(place: Path) -> None:
+    folder = place / "panel"
+    everything = to_learn_from(folder, max_rows=8000, seed=7)
+    few = to_learn_from(folder, max_rows=7000, seed=7)
+    fewer = to_learn_from(folder, max_rows=2000, seed=7)
+    assert len(everything) == len(ROWS) == 9000
+    assert 6500 < few["label_mature"].sum() < 7500
+    assert 1600 < fewer["label_mature"].sum() < 2400
+    assert fewer["customer_id"].value_counts().eq(9).all()
+    assert set(fewer["customer_id"]) < set(few["customer_id"])

@@ -26,6 +26,7 @@ from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from churn.errors import ConfigurationError, InputError
@@ -239,9 +240,15 @@ def require_hash(path: Path, found: str, expected: str | None, *, next_step: str
 
 
 def read(
-    folder: Path, *, made_by: str, part: str | None = None, columns: list[str] | None = None
+    folder: Path,
+    *,
+    made_by: str,
+    part: str | None = None,
+    columns: list[str] | None = None,
+    where: compute.Expression | None = None,
 ) -> pd.DataFrame:
-    """The table at `folder` as a DataFrame: all its parts in order, or one; all `columns`, or some."""
+    """The table at `folder` as a DataFrame: all its parts in order, or one; all `columns`, or some; all
+    rows, or those for which `where` is true."""
     files = parts(folder, made_by=made_by, only=None if part is None else [part])
     if part is not None and not files:
         raise ConfigurationError(
@@ -251,7 +258,7 @@ def read(
             next_step=f"run `churn {made_by} as_of={part}`",
         )
     return pa.concat_tables(
-        [pq.read_table(path, columns=columns) for path in files.values()],
+        [pq.read_table(path, columns=columns, filters=where) for path in files.values()],
         promote_options="permissive",  # a text may be of two widths, by what its frame was made from
     ).to_pandas()
 

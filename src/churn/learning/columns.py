@@ -60,9 +60,12 @@ def checked(columns: Sequence[Column], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def matrix(columns: Sequence[Column], frame: pd.DataFrame) -> Array:
-    """`frame` as float64, rows × columns in the model's order; missing and unknown levels NaN."""
+    """`frame` as float64, rows × columns in the model's order; missing and unknown levels NaN.
+
+    It lies in memory by column, as `frame` does and as its readers go through it.
+    """
     chosen = checked(columns, frame)
-    result = np.empty((len(chosen), len(columns)))
+    result = np.empty((len(chosen), len(columns)), order="F")
     for place, column in enumerate(columns):
         values = chosen[column.name]
         known = _codes(values, column.levels) if column.kind == "category" else _numbers(values)
@@ -93,8 +96,9 @@ def _codes(values: pd.Series, levels: Sequence[str]) -> Array:
 
 def _numbers(values: pd.Series) -> Array:
     """Values as float64; infinities count as missing."""
-    numbers = values.to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isfinite(numbers), numbers, np.nan)
+    numbers: Array = values.to_numpy(dtype=float, na_value=np.nan)
+    infinite = np.isinf(numbers)
+    return np.where(infinite, np.nan, numbers) if infinite.any() else numbers
 
 
 def _fits(column: Column, values: pd.Series) -> bool:

@@ -144,8 +144,9 @@ def cumulative(hazard: Hazard, values: Array, log_odds: Array) -> Array:
         ends = np.arange(n_weeks + 1) * WEEK_DAYS / hazard.horizon_days
         return target[:, None] * ends[None, :]
     weekly = np.zeros((len(values), n_weeks + 1))
+    seen = _seen(hazard, values, log_odds) if hazard.trees else None
     for week in range(len(hazard.levels)):
-        weekly[:, week + 1] = np.logaddexp(0, _log_odds(hazard, values, log_odds, week))
+        weekly[:, week + 1] = np.logaddexp(0, _log_odds(hazard, values, log_odds, week, seen))
     weekly[:, len(hazard.levels) + 1 :] = weekly[:, [len(hazard.levels)]]
     total = np.cumsum(weekly, axis=1)
     return total * (target / _at(total, hazard.horizon_days))[:, None]
@@ -233,7 +234,9 @@ def _grown(
     """Trees on top of the levels of `hazard`, on the columns that it names."""
     levels = np.array(hazard.levels)[sample.weeks.astype(int)]
     start = levels[:, 0] + levels[:, 1] * log_odds[sample.rows]
-    seen = _seen(hazard, values[sample.rows], log_odds[sample.rows], sample.weeks, start)
+    few = values[sample.rows]
+    seen = _seen(hazard, few, log_odds[sample.rows])
+    _turn_to(hazard, few, seen, sample.weeks, start)
     parameters = {**TREES, "seed": seed, "num_threads": threads}
     data = lgb.Dataset(
         seen, sample.leaves, weight=sample.weight, init_score=start, params=parameters
@@ -243,29 +246,43 @@ def _grown(
     return lgb.Booster(model_str=text.split("\nparameters:", 1)[0] + "\n")
 
 
-def _log_odds(hazard: Hazard, values: Array, log_odds: Array, week: int) -> Array:
-    """Log-odds of leaving in `week` for who is still there."""
+def _log_odds(
+    hazard: Hazard, values: Array, log_odds: Array, week: int, seen: Array | None
+) -> Array:
+    """Log-odds of leaving in `week` for who is still there; `seen`, what the trees look at, is turned
+    to that week."""
     intercept, weight = hazard.levels[week]
     level: Array = intercept + weight * log_odds
-    if hazard.trees is None:
+    if hazard.trees is None or seen is None:
         return level
-    weeks = np.full(len(values), float(week))
-    added = hazard.trees.predict(_seen(hazard, values, log_odds, weeks, level), raw_score=True)
-    return level + np.asarray(added)
+    _turn_to(hazard, values, seen, float(week), level)
+    return level + np.asarray(hazard.trees.predict(seen, raw_score=True))
 
 
-def _seen(hazard: Hazard, values: Array, log_odds: Array, weeks: Array, level: Array) -> Array:
-    """What the trees look at: the week, the calendar then, the log-odds, the chosen columns."""
+def _seen(hazard: Hazard, values: Array, log_odds: Array) -> Array:
+    """What the trees look at: the week, the calendar then, the log-odds, the chosen columns. The first
+    three and the fifth are those of a week (`_turn_to`)."""
+    seen = np.empty((len(values), 5 + len(hazard.places)), order="F")
+    seen[:, 3] = log_odds
+    for column, place in enumerate(hazard.places, start=5):
+        seen[:, column] = values[:, place]
+    return seen
+
+
+def _turn_to(
+    hazard: Hazard, values: Array, seen: Array, weeks: Array | float, level: Array
+) -> None:
+    """Put `weeks`, the days to the end of the term and of silence then, and `level` into `seen`."""
     renewal, term, silent = (
         values[:, k] if k >= 0 else np.full(len(values), np.nan) for k in hazard.calendar
     )
     ahead = weeks * WEEK_DAYS
     to_end = renewal - ahead
     length = np.where(term > 0, term, np.nan)
-    to_end = np.where(to_end < 0, np.mod(to_end, length), to_end)
-    return np.column_stack(
-        [weeks, to_end, silent + ahead, log_odds, level, values[:, list(hazard.places)]]
-    )
+    seen[:, 0] = weeks
+    seen[:, 1] = np.where(to_end < 0, np.mod(to_end, length), to_end)
+    seen[:, 2] = silent + ahead
+    seen[:, 4] = level
 
 
 def _at(total: Array, days: float) -> Array:

@@ -86,11 +86,17 @@ def fit(
     return Logistic(float(found.intercept_[0]), tuple(centred))
 
 
-def added(logistic: Logistic, values: Array) -> Array:
-    """What each column adds to each row's log-odds: rows × columns, without the intercept.
+def log_odds(logistic: Logistic, values: Array) -> Array:
+    """The log-odds of each row: summed column by column, so that nothing as large as `values` is made
+    and a row scores the same alone and among a million."""
+    total = np.full(len(values), logistic.intercept)
+    for place, term in enumerate(logistic.terms):
+        total += _added(term, values[:, place])
+    return total
 
-    Rows do not influence one another, so a row scores the same alone and among a million.
-    """
+
+def added(logistic: Logistic, values: Array) -> Array:
+    """What each column adds to each row's log-odds: rows × columns, without the intercept."""
     result = np.empty_like(values)
     for place, term in enumerate(logistic.terms):
         result[:, place] = _added(term, values[:, place])

@@ -30,8 +30,6 @@ Array = np.ndarray[Any, Any]
 MIN_CHURNED = 20
 """Fewer churned (or staying) training rows than this teach nothing that would hold."""
 
-CHUNK_ROWS = 50_000
-
 TIMES = ("left_after_days", "known_days")
 """The columns of a panel that say when (see `hazard.fit`)."""
 
@@ -56,7 +54,7 @@ class Recipe:
     n_folds: int = 3
     seed: int = 7
     threads: int = 1
-    max_rows: int = 2_000_000
+    max_rows: int = 1_000_000
     horizon_days: int = 28
     half_life_days: float = 0.0
     monotone: Mapping[str, int] = field(default_factory=dict)
@@ -359,15 +357,10 @@ def _text(booster: lgb.Booster) -> str:
 
 
 def _raw(model: Model, values: Array) -> Array:
-    """The members' log-odds (rows × members, trees first), in chunks of rows to bound memory."""
-    raw = np.zeros((len(values), model.members))
-    for first in range(0, len(values), CHUNK_ROWS):
-        rows = slice(first, first + CHUNK_ROWS)
-        place = 0
-        if model.booster is not None:
-            raw[rows, place] = model.booster.predict(values[rows], raw_score=True)
-            place += 1
-        if model.logistic is not None:
-            terms = linear.added(model.logistic, values[rows])
-            raw[rows, place] = model.logistic.intercept + terms.sum(axis=1)
-    return raw
+    """The members' log-odds (rows × members, trees first)."""
+    members = []
+    if model.booster is not None:
+        members.append(np.asarray(model.booster.predict(values, raw_score=True)))
+    if model.logistic is not None:
+        members.append(linear.log_odds(model.logistic, values))
+    return np.column_stack(members) if members else np.zeros((len(values), 0))

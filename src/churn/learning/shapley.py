@@ -7,7 +7,10 @@ import pandas as pd
 
 from churn.features.definitions import Feature
 from churn.learning import columns, linear
-from churn.learning.models import CHUNK_ROWS, Array, Model
+from churn.learning.models import Array, Model
+
+CHUNK_ROWS = 50_000
+"""Rows at a time: contributions are as large as what they explain, several times over."""
 
 BASE = "base"
 """The column that holds the log-odds of a row about which nothing is known."""

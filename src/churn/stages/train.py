@@ -19,7 +19,7 @@ from churn.io.engine import opened, resources
 from churn.io.lab import model_card, plots, runs, scorecard, shared, store, tracking
 from churn.io.lab.served import Served
 from churn.io.lab.store import Store
-from churn.io.modelling import contacts, guests, origins, probe, recipes, witness
+from churn.io.modelling import contacts, guests, origins, panels, probe, recipes, witness
 from churn.io.workspace import Workspace
 from churn.learning import ablation, backtest, baselines, gate, models, splits, trial
 from churn.learning.backtest import Backtest
@@ -46,7 +46,8 @@ def run(settings: Settings) -> None:
     The model becomes the challenger; the best rule is kept beside it, for when no model passes the
     gate. Raises `HeldBackError` when the panel holds too few outcomes to learn from.
     """
-    panel = tables.read(settings.place / "panel", made_by="features")
+    max_rows = recipes.of(settings).max_rows
+    panel = panels.to_learn_from(settings.place / "panel", max_rows=max_rows, seed=settings.seed)
     taught = _taught(settings, panel)
     with tracking.begun(store.of(settings), name=_run_name(settings)) as where:
         _train(settings, panel, taught, where)

@@ -5,12 +5,14 @@ over them make every aggregate of every window and snapshot (`features.running`)
 joins what else is known.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
@@ -20,7 +22,11 @@ from churn.features import panel, ranges, running, windows
 from churn.features.plan import Plan
 from churn.features.running import Days, Flags, Pairs, Whole
 from churn.features.spans import Apart
+from churn.io import tables
 from churn.io.engine import Engine
+from churn.learning import splits
+
+log = logging.getLogger("churn")
 
 Bound = tuple[str | None, str | None]
 """A range of customer ids: the first, and the one behind the last; None where there is no bound."""
@@ -49,6 +55,22 @@ def rows(engine: Engine, plan: Plan) -> pa.Table:
     if engine.is_distributed:
         return engine.table(panel.statement(plan))
     return pa.concat_tables(list(pieces(engine, plan)))
+
+
+def to_learn_from(folder: Path, *, max_rows: int, seed: int) -> pd.DataFrame:
+    """The panel at `folder`; where more than about `max_rows` of its rows are mature, that of a share of
+    the customers (`splits.sample_customers`). The rest is never in memory."""
+    known = tables.read(folder, made_by="features", columns=["customer_id", "label_mature"])
+    mature = known.loc[known["label_mature"], ["customer_id"]]
+    few = splits.sample_customers(mature, max_rows=max_rows, seed=seed)
+    if len(few) == len(mature):
+        return tables.read(folder, made_by="features")
+    log.info(
+        "the panel has %s mature rows: %s of a share of the customers are learnt from",
+        f"{len(mature):,}", f"{len(few):,}",
+    )  # fmt: skip
+    ids = pa.array(few["customer_id"].unique(), pa.string())
+    return tables.read(folder, made_by="features", where=pc.field("customer_id").isin(ids))
 
 
 def pieces(engine: Engine, plan: Plan) -> Iterator[pa.Table]:
