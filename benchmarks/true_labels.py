@@ -94,5 +94,4 @@ def _raw(
         c=recipe.logistic_c,
         weight=np.r_[label, 1 - label],
     )
-    terms = linear.added(line, asked).sum(axis=1)
-    return np.column_stack([trees.predict(asked, raw_score=True), line.intercept + terms])
+    return np.column_stack([trees.predict(asked, raw_score=True), linear.log_odds(line, asked)])

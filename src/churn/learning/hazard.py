@@ -144,7 +144,7 @@ def cumulative(hazard: Hazard, values: Array, log_odds: Array) -> Array:
         ends = np.arange(n_weeks + 1) * WEEK_DAYS / hazard.horizon_days
         return target[:, None] * ends[None, :]
     weekly = np.zeros((len(values), n_weeks + 1))
-    seen = _seen(hazard, values, log_odds) if hazard.trees else None
+    seen = _seen(hazard, values, log_odds)
     for week in range(len(hazard.levels)):
         weekly[:, week + 1] = np.logaddexp(0, _log_odds(hazard, values, log_odds, week, seen))
     weekly[:, len(hazard.levels) + 1 :] = weekly[:, [len(hazard.levels)]]
@@ -246,14 +246,12 @@ def _grown(
     return lgb.Booster(model_str=text.split("\nparameters:", 1)[0] + "\n")
 
 
-def _log_odds(
-    hazard: Hazard, values: Array, log_odds: Array, week: int, seen: Array | None
-) -> Array:
+def _log_odds(hazard: Hazard, values: Array, log_odds: Array, week: int, seen: Array) -> Array:
     """Log-odds of leaving in `week` for who is still there; `seen`, what the trees look at, is turned
     to that week."""
     intercept, weight = hazard.levels[week]
     level: Array = intercept + weight * log_odds
-    if hazard.trees is None or seen is None:
+    if hazard.trees is None:
         return level
     _turn_to(hazard, values, seen, float(week), level)
     return level + np.asarray(hazard.trees.predict(seen, raw_score=True))

@@ -73,10 +73,6 @@ class Model:
     calibration: Calibration
     hazard: Hazard = field(default_factory=lambda: Hazard(horizon_days=28))
 
-    @property
-    def members(self) -> int:
-        return (self.booster is not None) + (self.logistic is not None)
-
 
 def predict(model: Model, frame: pd.DataFrame) -> Array:
     """The calibrated probability of churn for each row of `frame`, 0 to 1.
