@@ -6,9 +6,12 @@ For each seed: 20,000 customers with the constants of conf/source/demo.yaml, eve
 Monday of week 50, default settings. A contact is worth what it changes in the true risk of the next
 eight weeks, times twelve months of price: (p_true_56 - p_true_56_contacted) × mrr × 12. Lists that
 look at the truth choose by one half of the simulated futures; all are judged by the other half.
+
+`perfect risk × value` has the risk that SIMULATOR.md calls p_true, that of the next 28 days; the other
+perfect list has that of the eight weeks in which a contact has its effect, which is worth more.
 `taught the truth` is the default recipe on the same rows and features with the true eight-week risks
-for labels: what logs without luck in them could give. `saved` is customers a list saves, `harmed` the share of it that a contact drives away, `share` its
-value over that of the oracle's list.
+for labels: what logs without luck in them could give. `saved` is customers a list saves, `harmed` the
+share of it that a contact drives away, `share` its value over that of the oracle's list.
 """
 
 import sys
@@ -32,7 +35,9 @@ WEEK = 50
 PATHS = 200
 FEW_PATHS = 40
 SHARE = 0.02
-COLUMNS = ["seed", "list", "n", "value", "share", "of perfect risk × value", "saved", "harmed"]
+PERFECT = ("perfect risk × value", "perfect 8-week risk × value")
+OF_PERFECT = {name: f"of {name}" for name in PERFECT}
+COLUMNS = ["seed", "list", "n", "value", "share", *OF_PERFECT.values(), "saved", "harmed"]
 
 
 def main(seeds: list[int]) -> None:
@@ -52,13 +57,12 @@ def measured(seed: int) -> list[dict[str, object]]:
     worth = (both["p_true_56_b"] - both["p_true_56_contacted_b"]) * both["mrr"] * 12
     saved = both["p_true_56_b"] - both["p_true_56_contacted_b"]
     chosen = lists(both)
-    best = worth[chosen["oracle"]].sum()
-    perfect = worth[chosen["perfect risk × value"]].sum()
+    value = {name: worth[which].sum() for name, which in chosen.items()}
     return [
         {
-            "seed": seed, "list": name, "n": float(which.sum()), "value": worth[which].sum(),
-            "share": worth[which].sum() / best,
-            "of perfect risk × value": worth[which].sum() / perfect,
+            "seed": seed, "list": name, "n": float(which.sum()), "value": value[name],
+            "share": value[name] / value["oracle"],
+            **{words: value[name] / value[perfect] for perfect, words in OF_PERFECT.items()},
             "saved": saved[which].sum(), "harmed": (saved[which] < 0).mean(),
         }
         for name, which in chosen.items()
@@ -70,7 +74,8 @@ def lists(both: pd.DataFrame) -> dict[str, np.ndarray]:
     n = round(SHARE * len(both))
     effect = (both["p_true_56"] - both["p_true_56_contacted"]) * both["mrr"]
     by_score = {
-        "perfect risk × value": both["p_true_56"] * both["mrr"],
+        "perfect risk × value": both["p_true"] * both["mrr"],
+        "perfect 8-week risk × value": both["p_true_56"] * both["mrr"],
         "taught the truth": both["taught"] * both["mrr"],
         "oracle": effect,
         "longest silent": both["recency_days"].fillna(999),

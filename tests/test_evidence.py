@@ -1,5 +1,6 @@
 """What became of customers for whom a family spoke, and which families may be shown for it."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from churn.contracts import BACKTEST_REASONS
 from churn.features.definitions import Feature
 from churn.features.labels import Definition
 from churn.io.modelling import witness
-from churn.learning import backtest, trial
+from churn.learning import backtest, models, shapley, trial
 from churn.learning.models import Recipe
 from churn.retention import evidence, language
 from churn.retention.language import LOWERS, RAISES
@@ -149,6 +150,46 @@ def test_a_sample_keeps_the_leavers_and_what_they_stand_for() -> None:
     assert len(everything) == 10_000
 
 
+def test_a_voice_about_eight_weeks_is_judged_by_them() -> None:
+    """Left in six weeks, left in two, stayed for eight; of the last one seven weeks are known."""
+    rows = pd.DataFrame(
+        {
+            "origin": AT, "snapshot": AT, "customer_id": list("abcd"), "weight": 1.0,
+            "label": [0.0, 1.0, 0.0, 0.0], "left_after_days": [41, 13, 70, np.nan],
+            "known_days": [56, 84, 84, 55],
+        }
+    )  # fmt: skip
+    silent = pd.DataFrame(0.0, index=rows.index, columns=list(SAID.voices))
+    nothing = pd.DataFrame(
+        0, index=rows.index, columns=[f"t_{k}" for k in range(len(SAID.templates))]
+    )
+    told = evidence.heard(rows, silent, SAID, matching=nothing)
+    labels = {name: part["label"].tolist() for name, part in told.groupby("family")}
+    assert labels["usage"] == [0, 1, 0, 0]
+    assert labels["renewal"][:3] == [1, 1, 0]
+    assert np.isnan(labels["renewal"][3])
+    blind = evidence.heard(rows.drop(columns="known_days"), silent, SAID, matching=nothing)
+    assert blind.loc[blind["family"] == "renewal", "label"].isna().all()
+    assert blind.loc[blind["family"] == "usage", "label"].tolist() == [0, 1, 0, 0]
+
+
+def test_what_is_not_known_yet_counts_neither_way() -> None:
+    """By hand: of 200 whose eight weeks are over 40 left, 30 of them among the 60 it spoke for."""
+    label = [1] * 100 + [0] * 300
+    strengths = {"use": [0.0] * 400, "renewal": [1.0] * 60 + [0.0] * 340}
+    rows = heard(strengths, label)
+    late = [1.0] * 30 + [0.0] * 30 + [1.0] * 10 + [0.0] * 130 + [np.nan] * 200
+    rows.loc[rows["family"] == "renewal", "label"] = late
+    found = record(rows, "renewal")
+    assert found["lift"] == pytest.approx((30 / 60) / (40 / 200))
+    assert found["coverage"] == pytest.approx(30 / 40)
+    assert (found["n_left"], found["n_expected"]) == (30, pytest.approx(12))
+    more = heard({**strengths, "renewal": [1.0] * 60 + [0.0] * 140 + [1.0] * 200}, label)
+    more.loc[more["family"] == "renewal", "label"] = late
+    assert record(more, "renewal") == found
+    assert record(rows.assign(label=np.nan), "renewal")["lift"] is None
+
+
 @pytest.mark.parametrize("nothing", [pd.Series([0.0] * 5), pd.Series([1.0] * 5)])
 def test_a_sample_of_one_kind_only(nothing: pd.Series) -> None:
     assert len(evidence.sampled(pd.DataFrame({"label": nothing}), most=100, seed=1)) == 5
@@ -272,6 +313,72 @@ def told(seed: int) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     )  # fmt: skip
     rows = pd.concat(found)
     return evidence.weighed(rows, min_lift=1.5), rows
+
+
+TERM = [
+    Feature(name, "of the term", "days", "contract", "x")
+    for name in ("to_renewal_days", "term_length_days")
+]
+
+
+def with_terms(n: int) -> pd.DataFrame:
+    """Customers with a month or a year to the end of their term, half of whom leave as it ends."""
+    random = np.random.default_rng(3)
+    term = random.choice([30.0, 365.0], n)
+    to_end = np.floor(random.random(n) * term)
+    left = np.where(random.random(n) < 0.3 + 0.3 * (term > 30), to_end, np.nan)
+    return pd.DataFrame(
+        {
+            "snapshot": AT, "customer_id": [f"{k:05d}" for k in range(n)],
+            "to_renewal_days": to_end, "term_length_days": term,
+            "label": (left < 28).astype(float), "left_after_days": left, "known_days": 90,
+        }
+    )  # fmt: skip
+
+
+def test_a_long_term_that_ends_has_a_voice_of_its_own_before_and_after_the_horizon() -> None:
+    rows = with_terms(4000)
+    model = models.fit(rows, features=TERM, recipe=Recipe("lightgbm", {"n_rounds": 60}, threads=1))
+    found = witness.voices(model, rows, TERM, SAID)
+    whole = shapley.contributions(model, rows)[[item.name for item in TERM]].sum(axis=1)
+    long = rows["term_length_days"] > 56
+    soon, later = (long & rows["to_renewal_days"].between(*days) for days in ((0, 28), (29, 56)))
+    np.testing.assert_allclose(found["renewal"][soon], whole[soon], atol=1e-9)
+    np.testing.assert_allclose(found["contract"][~soon], whole[~soon], atol=1e-9)
+    assert (found["contract"][soon] == 0).all()
+    assert found["renewal"][later].quantile(0.05) > 1, "nothing else takes them away so late"
+    assert (found["renewal"][~soon & ~later] == 0).all()
+    without = {name: families for name, families in SAID.voices.items() if name != "renewal"}
+    silent = witness.voices(model, rows, TERM, replace(SAID, voices=without))
+    np.testing.assert_allclose(silent["contract"], whole, atol=1e-9)
+    as_a_fact = witness.voices(model, rows, TERM, SAID, ends_later=1.0)
+    assert (as_a_fact["renewal"][later] == 1).all()
+    assert as_a_fact.drop(columns="renewal").equals(found.drop(columns="renewal"))
+
+
+def test_the_end_of_a_term_after_the_horizon_is_checked_by_eight_weeks() -> None:
+    """At origins whose models have no hazard: who left in eight weeks of those whose term ended then."""
+    rows = pd.concat(
+        [with_terms(1500).assign(snapshot=AT + timedelta(days=14 * k)) for k in range(8)],
+        ignore_index=True,
+    )
+    heard: list[pd.DataFrame] = []
+    settings = Settings(engine=EngineSettings(threads=1))
+    recipe = Recipe("lightgbm", {"n_rounds": 20}, n_folds=0, threads=1)
+    contestants = witness.listening(backtest.only_model(recipe), settings, SAID, heard)
+    trial.run(
+        rows, definition=Definition(**panels.churn()), features=TERM, contestants=contestants,
+        n_origins=2, n_test=1, list_share=0.05,
+    )  # fmt: skip
+    told = pd.concat(heard)
+    spoke = told[(told["family"] == "renewal") & told["may_speak"]]
+    asked = rows.drop_duplicates("customer_id").set_index("customer_id")
+    days = asked.loc[spoke["customer_id"], "to_renewal_days"]
+    assert days.max() > 50
+    assert (days <= 56).all()
+    left = asked.loc[spoke["customer_id"], "left_after_days"].to_numpy() < 56
+    assert spoke["label"].tolist() == left.astype(float).tolist()
+    assert record(told, "renewal")["is_shown"]
 
 
 SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]

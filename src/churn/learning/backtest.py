@@ -29,7 +29,8 @@ class Origin:
     """A day `at` on which a model might have been trained, and what came of it.
 
     `train` are rows with labels known at `at`, `test` rows of snapshots from `at` on with labels
-    known since. Columns of `test` that begin with `by_` say to which groups a row belongs.
+    known since, and `models.TIMES` where the panel has them. Columns of `test` that begin with `by_`
+    say to which groups a row belongs.
     """
 
     at: date
@@ -204,9 +205,10 @@ def from_panel(
     rows: pd.DataFrame, split: Sequence[Split], *, features: Sequence[Feature]
 ) -> Iterable[Origin]:
     """Origins inside one panel: cells as known at each snapshot, columns chosen at its end."""
-    rows = rows.drop(columns=list(models.TIMES), errors="ignore")  # known later than the origins
     for one in split:
-        yield Origin(one.test[0], at(rows, one.train), at(rows, one.test), features)
+        # when who left is known later than the origins: to judge by, not to learn from
+        train = at(rows, one.train).drop(columns=list(models.TIMES), errors="ignore")
+        yield Origin(one.test[0], train, at(rows, one.test), features)
 
 
 def at(rows: pd.DataFrame, snapshots: Sequence[date]) -> pd.DataFrame:

@@ -26,6 +26,9 @@ RISK_WEEKS = (2, 4, 8, 12)
 
 RISKS = tuple(f"risk_{n}w" for n in RISK_WEEKS)
 
+LIST_WEEKS = 8
+"""A list is ordered by the risk of so many weeks, in which a contact has its effect."""
+
 MAX_WEEKS = 26
 """Later weeks are like the last one that was learnt: a horizon of a year does not need 52 of them."""
 
@@ -131,6 +134,30 @@ def risks(hazard: Hazard, values: Array, log_odds: Array) -> pd.DataFrame:
         found[name] = there
     found["half_after_days"] = _reached(total, -np.log1p(-risk / 2))
     return found
+
+
+def of_term_end(hazard: Hazard, values: Array, log_odds: Array) -> Array:
+    """What it adds to the log-odds of leaving within `LIST_WEEKS` that the term of each row ends in
+    them, after the horizon: the difference to a term that goes on for as long again. 0 where the
+    hazard knows no calendar."""
+    if hazard.trees is None or hazard.calendar[0] < 0:
+        return np.zeros(len(values))
+    later = values.copy()
+    later[:, hazard.calendar[0]] += LIST_WEEKS * WEEK_DAYS
+    both = (_at(cumulative(hazard, v, log_odds), LIST_WEEKS * WEEK_DAYS) for v in (values, later))
+    ends, goes_on = (np.log(np.expm1(total)) for total in both)
+    added: Array = ends - goes_on
+    return added
+
+
+def term_ends(rows: pd.DataFrame, *, horizon_days: int) -> tuple[Array, Array]:
+    """Whose term, one longer than `LIST_WEEKS`, ends in the horizon, and whose after it but within
+    `LIST_WEEKS`; nobody's where the rows do not say."""
+    if not {RENEWAL, TERM} <= set(rows.columns):
+        return np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    to_end, days = rows[RENEWAL].to_numpy(float), LIST_WEEKS * WEEK_DAYS
+    ends = (to_end <= days) & (rows[TERM].to_numpy(float) > days)
+    return ends & (to_end <= horizon_days), ends & (to_end > horizon_days)
 
 
 def cumulative(hazard: Hazard, values: Array, log_odds: Array) -> Array:

@@ -91,6 +91,18 @@ def risks(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
     return hazard.risks(model.hazard, values, calibrated(model.calibration, _raw(model, values)))
 
 
+def of_term_end(model: Model, frame: pd.DataFrame) -> Array:
+    """What a term that ends after the horizon adds to the log-odds of the risk of eight weeks, one per
+    row of `frame` (see `hazard.of_term_end`); 0 for who has none."""
+    added = np.zeros(len(frame))
+    _, later = hazard.term_ends(frame, horizon_days=model.hazard.horizon_days)
+    if later.any():
+        values = columns.matrix(model.columns, frame[later])
+        raw = calibrated(model.calibration, _raw(model, values))
+        added[later] = hazard.of_term_end(model.hazard, values, raw)
+    return added
+
+
 def log_odds(model: Model, frame: pd.DataFrame) -> Array:
     """Calibrated log-odds of churn, one per row."""
     return calibrated(model.calibration, _raw(model, columns.matrix(model.columns, frame)))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from churn.learning import hazard
 from churn.retention.language import LOWERS, RAISES, Language, worded
 from churn.retention.reasons import MIN_CONTRIBUTION, N_LOWERING, N_RAISING, template_of
 
@@ -55,7 +56,8 @@ def heard(
 ) -> pd.DataFrame:
     """What each voice says of each of `rows`: as `rows` (origin, snapshot, customer_id, label,
     weight), then family, direction, contribution (log-odds) and may_speak: strong enough, and with
-    a sentence that may be said. Rows × voices, the voices of a row together."""
+    a sentence that may be said. Rows × voices, the voices of a row together. The label of a voice
+    that speaks of eight weeks is whether the customer left in those, null while they are not over."""
     strengths = voices[list(said.voices)].to_numpy(dtype=float)
     is_loud = np.abs(strengths) >= MIN_CONTRIBUTION
     may_speak = is_loud & (template_of(strengths, said, matching) >= 0)
@@ -65,7 +67,18 @@ def heard(
     made["direction"] = np.where(strengths.ravel() > 0, RAISES, LOWERS)
     made["contribution"] = strengths.ravel()
     made["may_speak"] = may_speak.ravel()
+    made["label"] = np.where(
+        said.late, _left_in_eight_weeks(rows)[:, None], rows[["label"]]
+    ).ravel()
     return made
+
+
+def _left_in_eight_weeks(rows: pd.DataFrame) -> np.ndarray:
+    """1 for who left within them, 0 for who stayed, null where nobody can tell yet."""
+    if not {"left_after_days", "known_days"} <= set(rows.columns):
+        return np.full(len(rows), np.nan)
+    days = hazard.LIST_WEEKS * hazard.WEEK_DAYS
+    return np.where(rows["known_days"] >= days, rows["left_after_days"] < days, np.nan)
 
 
 def weighed(
@@ -89,7 +102,7 @@ def weighed(
         while True:
             spoke = _first(table, direction, n_shown, silent=fallen)
             records = {
-                name: _record(table, spoke[:, column], direction, min_lift=min_lift)
+                name: _record(table, spoke[:, column], column, direction, min_lift=min_lift)
                 for column, name in enumerate(table.families)
                 if name not in fallen
             }
@@ -105,41 +118,45 @@ def weighed(
 
 @dataclass(frozen=True)
 class _Wide:
-    """`heard` with one row per customer and snapshot.
+    """`heard` with one row per customer and snapshot; arrays are rows × families but for the first two.
 
-    `strength` is rows × families (NaN where silent), `average` the churn rate of the row's origin,
-    `days` those until leaving, `per_customer` customers per row among those who left (one customer
-    may leave after several snapshots, and is one piece of luck).
+    `customer` and `days` until leaving, by row; `strength` (NaN where silent), who `left`, the `weight`
+    of the row (0 where that is not known), `average`, the churn rate of the row's origin, and
+    `per_customer`, customers per row among those who left (one customer may leave after several
+    snapshots, and is one piece of luck).
     """
 
     families: list[str]
-    strength: np.ndarray
     customer: np.ndarray
+    days: np.ndarray
+    strength: np.ndarray
     left: np.ndarray
     weight: np.ndarray
     average: np.ndarray
-    days: np.ndarray
-    per_customer: float
+    per_customer: list[float]
 
 
 def _wide(heard: pd.DataFrame, churned_on: pd.DataFrame | None) -> _Wide:
     families = list(dict.fromkeys(heard["family"]))
-    strength = np.where(heard["may_speak"], heard["contribution"].astype(float), np.nan)
     rows = heard.iloc[:: len(families)].reset_index(drop=True)
+    strength, label, weight = (
+        values.to_numpy(dtype=float).reshape(-1, len(families))
+        for values in (
+            heard["contribution"].where(heard["may_speak"]), heard["label"], heard["weight"],
+        )
+    )  # fmt: skip
+    left, weight = label == 1, np.where(np.isnan(label), 0.0, weight)
+    average = np.zeros(left.shape)
+    for places in rows.groupby("origin").indices.values():
+        everybody = weight[places].sum(axis=0)
+        average[places] = (weight * left)[places].sum(axis=0) / np.maximum(everybody, 1e-12)
     customer = rows["customer_id"].to_numpy(dtype=object)
-    left, weight = rows["label"].to_numpy(dtype=float) == 1, rows["weight"].to_numpy(dtype=float)
-    mass = pd.DataFrame({"origin": rows["origin"], "left": weight * left, "all": weight})
-    totals = mass.groupby("origin")[["left", "all"]].transform("sum")
-    return _Wide(
-        families,
-        strength.reshape(-1, len(families)),
-        customer,
-        left,
-        weight,
-        (totals["left"] / totals["all"]).to_numpy(),
-        _days_until(rows, churned_on),
-        len(set(customer[left])) / max(float((weight * left).sum()), 1.0),
-    )
+    n_left = (weight * left).sum(axis=0)
+    per_customer = [
+        len(set(customer[left[:, k]])) / max(n, 1.0) for k, n in enumerate(n_left.tolist())
+    ]
+    days = _days_until(rows, churned_on)
+    return _Wide(families, customer, days, strength, left, weight, average, per_customer)
 
 
 def _days_until(rows: pd.DataFrame, churned_on: pd.DataFrame | None) -> np.ndarray:
@@ -162,12 +179,15 @@ def _first(table: _Wide, direction: str, n_shown: int, *, silent: Collection[str
     return (place < n_shown) & np.isfinite(loud)
 
 
-def _record(table: _Wide, spoke: np.ndarray, direction: str, *, min_lift: float) -> dict[str, Any]:
-    weight, left = table.weight, table.left
+def _record(
+    table: _Wide, spoke: np.ndarray, column: int, direction: str, *, min_lift: float
+) -> dict[str, Any]:
+    weight, left = table.weight[:, column], table.left[:, column]
+    spoke = spoke & (weight > 0)
     observed = float(weight[spoke & left].sum())
-    expected = float((weight * table.average)[spoke].sum())
+    expected = float((weight * table.average[:, column])[spoke].sum())
     n_left = len(set(table.customer[spoke & left]))
-    n_expected = expected * table.per_customer
+    n_expected = expected * table.per_customer[column]
     same = n_left * expected / observed if observed > 0 else n_expected
     days = table.days[spoke & left]
     days = days[np.isfinite(days)]

@@ -16,6 +16,10 @@ MAX_LENGTH = 140
 
 RAISES, LOWERS = "raises", "lowers"
 
+CONTRACT, TERM_END = "contract", "term_end"
+"""A family of features, and what of it is about a long term that ends within the eight weeks by whose
+risk a list is ordered. Beyond the horizon only `models.of_term_end` knows of that."""
+
 
 @dataclass(frozen=True)
 class Template:
@@ -48,6 +52,11 @@ class Language:
     what_if_not: str
     conjunction: str
     names: Mapping[str, str]
+
+    @property
+    def late(self) -> list[bool]:
+        """Which voices speak of eight weeks and not of the horizon."""
+        return [TERM_END in families for families in self.voices.values()]
 
 
 def language(document: Mapping[str, Any], *, file: str) -> Language:

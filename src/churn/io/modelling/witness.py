@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from churn.features.definitions import Feature
 from churn.io import tables
 from churn.io.engine import near, opened, resources
-from churn.learning import backtest, shapley
+from churn.learning import backtest, hazard, models, shapley
 from churn.learning.backtest import Contestants, Origin
 from churn.learning.models import Model
 from churn.retention import evidence, language, reasons
@@ -18,12 +19,33 @@ MOST_ROWS = 4000
 """Of an origin: contributions of 16,000 rows take 4 CPU seconds, and leavers are few anyway."""
 
 
+AS_A_FACT = 1.0
+"""In log-odds: loud enough to be heard. By the hazard of the demo's model half have twice that or more."""
+
+
 def voices(
-    model: Model, facts: pd.DataFrame, features: Sequence[Feature], said: Language
+    model: Model,
+    facts: pd.DataFrame,
+    features: Sequence[Feature],
+    said: Language,
+    *,
+    ends_later: float | None = None,
 ) -> pd.DataFrame:
-    """Contributions of `model` to each row of `facts`, by voice (log-odds)."""
+    """Contributions of `model` to each row of `facts`, by voice (log-odds): to the risk in the horizon,
+    and what a term that ends after it adds to that of eight weeks (`ends_later`; None: as the model
+    says). Where no voice is for the end of a term, the contract's is."""
     contributions = shapley.contributions(model, facts)
-    return reasons.by_voice(shapley.by_family(contributions, features), said)
+    by_family = shapley.by_family(contributions, features)
+    if not any(said.late):
+        return reasons.by_voice(by_family, said)
+    soon, later = hazard.term_ends(facts, horizon_days=model.hazard.horizon_days)
+    contract = by_family[language.CONTRACT].to_numpy() if language.CONTRACT in by_family else 0.0
+    beyond = models.of_term_end(model, facts) if ends_later is None else later * ends_later
+    parts = {
+        language.CONTRACT: np.where(soon, 0.0, contract),
+        language.TERM_END: np.where(soon, contract, beyond),
+    }
+    return reasons.by_voice(by_family.assign(**parts), said)
 
 
 def matching(settings: Settings, facts: pd.DataFrame, said: Language) -> pd.DataFrame:
@@ -37,13 +59,17 @@ def listening(
     contestants: Contestants, settings: Settings, said: Language, heard: list[pd.DataFrame]
 ) -> Contestants:
     """The same `contestants`; what the model of each origin says of its test rows is added to `heard`
-    (see `evidence.heard`)."""
+    (see `evidence.heard`).
+
+    A model of a backtest judges one horizon. That a term ends after it is a fact of the calendar, and
+    checked as such: everybody's is heard.
+    """
 
     def listen(origin: Origin, model: Model) -> None:
         rows = evidence.sampled(origin.test, most=MOST_ROWS, seed=settings.seed)
         # That there was a drop decides what may be said; when it began only fills in the sentence.
         facts = rows.assign(origin=origin.at, drop_began_days=1)
-        spoken = voices(model, facts, origin.features, said)
+        spoken = voices(model, facts, origin.features, said, ends_later=AS_A_FACT)
         may_say = matching(settings, facts, said)
         heard.append(evidence.heard(facts, spoken, said, matching=may_say))
 
