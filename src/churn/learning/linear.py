@@ -56,22 +56,25 @@ def fit(
     label: Array,
     *,
     c: float,
+    rows: Array | None = None,
     weight: Array | None = None,
     signs: Sequence[int] = (),
 ) -> Logistic:
-    """L2 logistic regression on `values` (rows × columns, see `columns.matrix`).
+    """L2 logistic regression on the `rows` (places; None: all) of `values` (rows × columns, see
+    `columns.matrix`), of which nothing as large is made beside the design matrix.
 
-    `c` is scikit-learn's inverse strength: the prior variance of a standardised weight. `weight` is
-    how much each row counts. Where `signs` has 1 for a column its weight is not negative, with -1 not
-    positive: columns of the wrong sign are left out and the rest is fitted again.
-    BLAS runs on one thread: on more, the last bits of the weights depend on how many there are.
+    `label` and `weight`, how much each counts, are those of `rows`. `c` is scikit-learn's inverse
+    strength: the prior variance of a standardised weight. Where `signs` has 1 for a column its weight
+    is not negative, with -1 not positive: columns of the wrong sign are left out and the rest is fitted
+    again. BLAS runs on one thread: on more, the last bits of the weights depend on how many there are.
     """
-    scaled = [_scaling(column, values[:, place]) for place, column in enumerate(columns)]
-    sample = slice(None, None, -(-len(values) // MAX_FIT_ROWS))
-    few, counts = values[sample], None if weight is None else weight[sample]
-    gaps = [bool(np.isnan(column).any()) for column in few.T]
+    rows = np.arange(len(values)) if rows is None else rows
+    scaled = [_scaling(column, values[rows, place]) for place, column in enumerate(columns)]
+    sample = slice(None, None, -(-len(rows) // MAX_FIT_ROWS))
+    few, counts = rows[sample], None if weight is None else weight[sample]
+    gaps = [bool(np.isnan(values[few, place]).any()) for place in range(len(columns))]
     while True:
-        design = _design(columns, scaled, few, gaps)
+        design = _design(columns, scaled, values, few, gaps)
         with threadpool_limits(limits=1, user_api="blas"):
             found = LogisticRegression(C=c, solver="newton-cholesky", max_iter=100, tol=1e-6)
             found.fit(design, label[sample], sample_weight=counts)
@@ -81,7 +84,7 @@ def fit(
         if not wrong:
             break
         scaled = [Term() if k in wrong else term for k, term in enumerate(scaled)]
-    centres = [float(_added(t, values[:, k]).mean()) for k, t in enumerate(terms)]
+    centres = [float(_added(t, values[rows, k]).mean()) for k, t in enumerate(terms)]
     centred = [Term(**{**asdict(t), "centre": m}) for t, m in zip(terms, centres, strict=True)]
     return Logistic(float(found.intercept_[0]), tuple(centred))
 
@@ -140,14 +143,18 @@ def _scaling(column: Column, values: Array) -> Term:
 
 
 def _design(
-    columns: Sequence[Column], terms: Sequence[Term], values: Array, gaps: Sequence[bool]
+    columns: Sequence[Column],
+    terms: Sequence[Term],
+    values: Array,
+    rows: Array,
+    gaps: Sequence[bool],
 ) -> Array:
-    """The columns of the regression: of a category one per level, of a number z and, where it has
-    gaps, a flag for what is missing."""
+    """The columns of the regression, of `rows`: of a category one per level, of a number z and, where it
+    has gaps, a flag for what is missing."""
     widths = [_width(column, has_gaps) for column, has_gaps in zip(columns, gaps, strict=True)]
-    design = np.zeros((len(values), sum(widths)))
+    design = np.zeros((len(rows), sum(widths)))
     for k, column in enumerate(columns):
-        first, one = sum(widths[:k]), values[:, k]
+        first, one = sum(widths[:k]), values[rows, k]
         if column.kind == "category":
             design[:, first : first + widths[k]] = one[:, None] == np.arange(widths[k])
         else:

@@ -245,8 +245,8 @@ def _fitted(
         mine, others = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
         if len(mine) and len(np.unique(label[others])) == 2:
             few = binned.subset(others.tolist()) if binned else None
-            given = values[others], label[others], _some(weight, others)
-            model = _fit_members(known, *given, recipe=alone, binned=few)
+            given = label[others], _some(weight, others)
+            model = _fit_members(known, values, *given, rows=others, recipe=alone, binned=few)
             raw[mine] = _raw(model, values[mine])
 
     # The limit around all of them: what each fit sets and takes back by itself is one for the process.
@@ -289,17 +289,20 @@ def _fit_members(
     label: Array,
     weight: Array | None,
     *,
+    rows: Array | None = None,
     recipe: Recipe,
     binned: lgb.Dataset | None,
 ) -> Model:
-    """The members on all these rows (for trees the same, `binned`), their log-odds as they are;
-    `recipe.monotone` by feature."""
+    """The members on `rows` of `values` (None: all; for trees the same, `binned`), their log-odds as
+    they are; `label` and `weight` are those of the rows, `recipe.monotone` goes by feature."""
     members = _MEMBERS[recipe.model]
     trees = _fit_booster(known, binned, recipe=recipe) if binned else None
     line = None
     if "line" in members:
         signs = [recipe.monotone.get(c.name, 0) for c in known]
-        line = linear.fit(known, values, label, c=recipe.logistic_c, weight=weight, signs=signs)
+        line = linear.fit(
+            known, values, label, rows=rows, c=recipe.logistic_c, weight=weight, signs=signs
+        )
     return Model(
         tuple(known),
         trees,

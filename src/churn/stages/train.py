@@ -48,12 +48,13 @@ def run(settings: Settings) -> None:
     """
     max_rows = recipes.of(settings).max_rows
     panel = panels.to_learn_from(settings.place / "panel", max_rows=max_rows, seed=settings.seed)
-    taught = _taught(settings, panel)
+    taught, latest = _taught(settings, panel), panel[panel["snapshot"] == panel["snapshot"].max()]
+    del panel  # as large as what is taught, which is a copy
     with tracking.begun(store.of(settings), name=_run_name(settings)) as where:
-        _train(settings, panel, taught, where)
+        _train(settings, taught, latest, where)
 
 
-def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, where: Store) -> None:
+def _train(settings: Settings, taught: Taught, latest: pd.DataFrame, where: Store) -> None:
     recipe, champion = recipes.of(settings), recipes.champion(settings)
     heard: list[pd.DataFrame] = []
     takes_part = witness.listening(
@@ -81,7 +82,7 @@ def _train(settings: Settings, panel: pd.DataFrame, taught: Taught, where: Store
     part = {entry["version"]: told[list(contracts.BACKTEST_REASONS.columns)]}
     tables.write(settings.place / "backtest_reasons", part, keep=True)
     _keep_rule(settings, taught, judged, record)
-    _tell(settings, where, entry, model, taught, judged, panel)
+    _tell(settings, where, entry, model, taught, judged, latest)
 
 
 def _taught(settings: Settings, panel: pd.DataFrame) -> Taught:
@@ -230,14 +231,14 @@ def _tell(
     model: Model,
     taught: Taught,
     judged: Backtest | None,
-    panel: pd.DataFrame,
+    latest: pd.DataFrame,
 ) -> None:
     """Card, pictures, MLflow's run, the challenger's pointer, and the log."""
     place, version = settings.place, entry["version"]
     record = bundle.opened(place, entry).spec
     card = model_card.text(version, record, churn=taught.facts["churn"], allowed=_allowed(settings))
     pictures = plots.of_training(
-        panel, model, judged, features=taught.features, list_share=settings.train.list_share
+        latest, model, judged, features=taught.features, list_share=settings.train.list_share
     )
     files = {"model_card.md": card.encode(), **pictures}
     files["model_card.html"] = model_card.page(card, pictures).encode()

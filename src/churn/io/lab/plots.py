@@ -20,7 +20,7 @@ N_EXPLAINED = 2000
 
 
 def of_training(
-    panel: pd.DataFrame,
+    latest: pd.DataFrame,
     model: Model,
     judged: Backtest | None,
     *,
@@ -29,9 +29,8 @@ def of_training(
 ) -> dict[str, bytes]:
     """The pictures of a training by file name; those of test figures only where there are any.
 
-    Feature families are those of customers at the panel's latest snapshot.
+    Feature families are those of customers at the panel's `latest` snapshot.
     """
-    latest = panel[panel["snapshot"] == panel["snapshot"].max()]
     chosen = np.unique(np.linspace(0, len(latest) - 1, min(N_EXPLAINED, len(latest))).astype(int))
     explained = shapley.contributions(model, latest.iloc[chosen])
     pictures = {
