@@ -21,6 +21,7 @@ from churn.io.engine import opened, resources
 from churn.io.modelling import guests, origins, panels, plans
 from churn.io.workspace import SIDES, USAGE, Workspace
 from churn.learning import models
+from churn.learning.backtest import Origin
 from churn.settings import (
     BacktestSettings,
     CompareSettings,
@@ -166,6 +167,40 @@ def test_an_origin_is_the_training_that_would_have_run_on_that_day(place: Path) 
         mine, then.assign(snapshot=pd.to_datetime(then["snapshot"]).dt.date), check_dtype=False
     )
     assert max(origin.train["snapshot"]) + pd.Timedelta(days=28) <= origin.at
+
+
+def test_of_more_rows_than_fit_whole_customers_are_drawn(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For learning and for judging apart; each row as it is among all of them, in ranges or in one."""
+    told = settings(place, backtest=BacktestSettings(origins=1, test_snapshots=2))
+    workspace = Workspace(place)
+
+    def origin(**more: int) -> Origin:
+        with opened(resources(told.engine), workspace.usage()) as engine:
+            (found,) = origins.rebuilt(
+                engine, told, date.fromisoformat(AS_OF), workspace.usage_facts(), [], **more
+            )
+        return found
+
+    whole = origin()
+    few = origin(most_rows=len(whole.train) // 2)
+    monkeypatch.setattr(panels, "CELLS_AT_ONCE", 200_000)
+    in_ranges = origin(most_rows=len(whole.train) // 2)
+    for mine, every in ((few.train, whole.train), (few.test, whole.test)):
+        there = set(mine["customer_id"])
+        expected = every[every["customer_id"].isin(there)].reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine.reset_index(drop=True), expected)
+    assert 0.35 < len(few.train) / len(whole.train) < 0.65
+    pd.testing.assert_frame_equal(in_ranges.train, few.train)
+    fewer = origin(most_rows=len(whole.test) // 2)
+    assert 0.35 < len(fewer.test) / len(whole.test) < 0.65
+    shared = set(fewer.test["customer_id"]) & set(fewer.train["customer_id"])
+    assert (
+        0
+        < len(shared)
+        < min(fewer.test["customer_id"].nunique(), fewer.train["customer_id"].nunique())
+    )
 
 
 def test_who_left_when(place: Path) -> None:

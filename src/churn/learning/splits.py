@@ -90,9 +90,14 @@ def sample_customers(rows: pd.DataFrame, *, max_rows: int, seed: int) -> pd.Data
     """
     if len(rows) <= max_rows:
         return rows
+    return rows[in_share(rows["customer_id"], share=max_rows / len(rows), seed=seed)]
+
+
+def in_share(customers: pd.Series, *, share: float, seed: int) -> Array:
+    """Whether each row's customer is in a `share` of all customers, drawn by hash: it hangs on nothing
+    but the id, and a smaller share of the same `seed` is part of a larger one."""
     n_parts = 10_000
-    part = fold_of(rows["customer_id"], n_folds=n_parts, seed=seed + 1)
-    return rows[part < n_parts * max_rows / len(rows)]
+    return np.asarray(fold_of(customers, n_folds=n_parts, seed=seed + 1) < n_parts * share)
 
 
 def _hash(name: str, seed: int) -> int:

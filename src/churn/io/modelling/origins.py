@@ -22,6 +22,9 @@ from churn.settings import Settings
 
 log = logging.getLogger("churn")
 
+OTHERS = 1_000
+"""Added to the seed: who is judged is drawn apart from who is learnt from."""
+
 
 def are_affordable(settings: Settings, *, n_rows: int) -> bool:
     """Whether `churn train` builds a panel for each origin: a roll-up is there, `n_rows` not too many.
@@ -38,12 +41,15 @@ def rebuilt(
     as_of: date,
     usage: Mapping[str, Any],
     left: list[pd.DataFrame],
+    *,
+    most_rows: int = models.Recipe.max_rows,
 ) -> Iterator[Origin]:
     """Origins whose panels are built as they would have been on the day, one after the other.
 
     Training rows come with labels as known at the origin, test rows with labels as known at
     `as_of`. Days on which churned customers left are added to `left`. An origin before which the
-    log is too short is passed over.
+    log is too short is passed over. Of more than `most_rows` to learn from, or to judge, whole
+    customers are drawn, the one independently of the other.
     """
     given = settings.backtest
     _require_attributes(given.audit, [*usage["attributes"], "segment"])
@@ -66,10 +72,12 @@ def rebuilt(
         later = replace(
             plan, snapshots=tests, labels_known_on=as_of, arrival=settings.arrival(as_of)
         )
-        train = backtest.mature(panels.rows(engine, known).to_pandas())
+        few = panels.in_part(engine, known, max_rows=most_rows, seed=settings.seed)
+        train = backtest.mature(few)
         train = contacts.weighted(settings, train, at)
         train = train.drop(columns=list(models.TIMES))  # the backtest judges one horizon
-        test = backtest.mature(panels.rows(engine, later).to_pandas())
+        few = panels.in_part(engine, later, max_rows=most_rows, seed=settings.seed + OTHERS)
+        test = backtest.mature(few)
         left.append(_days(engine.table(panel.departures(later)).to_pandas()))
         log.info(
             "origin %s: %s rows of %d snapshots to learn from, %s to judge, %d features",
