@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from churn.io import tables
-from churn.retention.language import RAISES
+from churn.retention.language import CONTRACT, RAISES, TERM_END
 from churn.settings import Settings, spoken
 
 MOVED = 0.1
@@ -52,7 +52,10 @@ def show(words: str, rows: pd.DataFrame) -> None:
 def changes(place: Path):
     """Per pair of weeks: customer_id, before, after (families), has_moved, is_refit, week."""
     weeks = sorted(tables.names(place / "reasons"))
-    voices = spoken(Settings()).voices
+    voices = {  # what is about the end of a term is about the contract
+        voice: {CONTRACT if family == TERM_END else family for family in families}
+        for voice, families in spoken(Settings()).voices.items()
+    }
     for one, other in pairwise(weeks):
         both = sorted(listed(place, one) & listed(place, other))
         before, after = first(place, one, both), first(place, other, both)

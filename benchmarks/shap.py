@@ -63,7 +63,7 @@ def said(place: Path, model: Model, features: list[Feature], chosen: list[str]) 
     facts = scored.set_index("customer_id").loc[chosen].assign(drop_began_days=9)
     words = language.with_own(spoken(SETTINGS), features)
     heard = reasons.speaking(
-        witness.voices(model, facts, features, words),
+        witness.voices(model, facts, features, words, gap_days=0),
         words,
         matching=witness.matching(SETTINGS, facts.reset_index(), words),
     )

@@ -1,6 +1,5 @@
 """What became of customers for whom a family spoke, and which families may be shown for it."""
 
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -168,6 +167,10 @@ def test_a_voice_about_eight_weeks_is_judged_by_them() -> None:
     assert labels["usage"] == [0, 1, 0, 0]
     assert labels["renewal"][:3] == [1, 1, 0]
     assert np.isnan(labels["renewal"][3])
+    assert told.loc[told["family"] == "renewal", "days"].tolist()[:3] == [41, 13, 70]
+    gap = evidence.heard(rows, silent, SAID, matching=nothing, gap_days=7)
+    assert gap.loc[gap["family"] == "renewal", "days"].tolist()[:3] == [48, 20, 77]
+    assert told.loc[told["family"] == "usage", "days"].isna().all()
     blind = evidence.heard(rows.drop(columns="known_days"), silent, SAID, matching=nothing)
     assert blind.loc[blind["family"] == "renewal", "label"].isna().all()
     assert blind.loc[blind["family"] == "usage", "label"].tolist() == [0, 1, 0, 0]
@@ -188,6 +191,20 @@ def test_what_is_not_known_yet_counts_neither_way() -> None:
     more.loc[more["family"] == "renewal", "label"] = late
     assert record(more, "renewal") == found
     assert record(rows.assign(label=np.nan), "renewal")["lift"] is None
+
+
+def test_who_leaves_in_eight_weeks_is_a_leaver_to_a_sample() -> None:
+    """Else a few of them would stand for many, and the bounds would be of other numbers."""
+    rows = pd.DataFrame(
+        {
+            "label": [1.0] * 100 + [0.0] * 9_900, "known_days": [60] * 9_000 + [40] * 1_000,
+            "left_after_days": [10.0] * 100 + [40.0] * 100 + [np.nan] * 8_800 + [39.0] * 1_000,
+        }
+    )  # fmt: skip
+    drawn = evidence.sampled(rows, most=1000, seed=1)
+    assert (drawn["left_after_days"] == 40).sum() == 100
+    assert drawn.loc[drawn["left_after_days"] <= 10, "weight"].eq(1).all()
+    assert drawn["weight"].sum() == pytest.approx(10_000)
 
 
 @pytest.mark.parametrize("nothing", [pd.Series([0.0] * 5), pd.Series([1.0] * 5)])
@@ -339,19 +356,18 @@ def with_terms(n: int) -> pd.DataFrame:
 def test_a_long_term_that_ends_has_a_voice_of_its_own_before_and_after_the_horizon() -> None:
     rows = with_terms(4000)
     model = models.fit(rows, features=TERM, recipe=Recipe("lightgbm", {"n_rounds": 60}, threads=1))
-    found = witness.voices(model, rows, TERM, SAID)
+    found = witness.voices(model, rows, TERM, SAID, gap_days=0)
     whole = shapley.contributions(model, rows)[[item.name for item in TERM]].sum(axis=1)
     long = rows["term_length_days"] > 56
-    soon, later = (long & rows["to_renewal_days"].between(*days) for days in ((0, 28), (29, 56)))
+    soon, later = (long & rows["to_renewal_days"].between(*days) for days in ((0, 27), (28, 55)))
     np.testing.assert_allclose(found["renewal"][soon], whole[soon], atol=1e-9)
     np.testing.assert_allclose(found["contract"][~soon], whole[~soon], atol=1e-9)
     assert (found["contract"][soon] == 0).all()
     assert found["renewal"][later].quantile(0.05) > 1, "nothing else takes them away so late"
     assert (found["renewal"][~soon & ~later] == 0).all()
-    without = {name: families for name, families in SAID.voices.items() if name != "renewal"}
-    silent = witness.voices(model, rows, TERM, replace(SAID, voices=without))
+    silent = witness.voices(model, rows, TERM, SAID.without(SAID.late), gap_days=0)
     np.testing.assert_allclose(silent["contract"], whole, atol=1e-9)
-    as_a_fact = witness.voices(model, rows, TERM, SAID, ends_later=1.0)
+    as_a_fact = witness.voices(model, rows, TERM, SAID, gap_days=0, ends_later=1.0)
     assert (as_a_fact["renewal"][later] == 1).all()
     assert as_a_fact.drop(columns="renewal").equals(found.drop(columns="renewal"))
 
@@ -375,10 +391,12 @@ def test_the_end_of_a_term_after_the_horizon_is_checked_by_eight_weeks() -> None
     asked = rows.drop_duplicates("customer_id").set_index("customer_id")
     days = asked.loc[spoke["customer_id"], "to_renewal_days"]
     assert days.max() > 50
-    assert (days <= 56).all()
+    assert (days < 56).all()
     left = asked.loc[spoke["customer_id"], "left_after_days"].to_numpy() < 56
     assert spoke["label"].tolist() == left.astype(float).tolist()
-    assert record(told, "renewal")["is_shown"]
+    found = record(told, "renewal")
+    assert found["is_shown"]
+    assert 25 < found["lead_time_days"] < 35, "of those who left after the horizon too"
 
 
 SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]

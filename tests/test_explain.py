@@ -99,6 +99,20 @@ def test_reasons_carry_the_record_that_their_family_had_in_the_backtest(place: P
     assert notes(place) == []
 
 
+def test_a_model_that_was_not_asked_about_the_end_of_a_term_speaks_as_it_was_judged(
+    place: Path,
+) -> None:
+    """One from before there was a voice for it: the contract's speaks of that, with its own record."""
+    champion = bundle.load(place)
+    judged = champion.spec["reasons"]
+    assert "renewal" in explain._said(settings(place), champion, judged).voices
+    assert "renewal" in explain._said(settings(place), champion, None).voices
+    before = [one for one in judged if one["family"] != "renewal"]
+    said = explain._said(settings(place), champion, before)
+    assert "renewal" not in {*said.voices, *(template.voice for template in said.templates)}
+    assert "contract" in said.voices
+
+
 def test_a_stricter_demand_leaves_families_out(place: Path) -> None:
     assert explained(place, min_lift=50.0).empty
 

@@ -108,33 +108,43 @@ def left_in_eight_weeks(rows: pd.DataFrame) -> np.ndarray:
 def test_what_it_adds_that_a_term_ends_after_the_horizon(fitted: Hazard) -> None:
     """As much as it does in truth, whether that is a few days later or a few weeks."""
     known = columns.learn(FRESH, features=FEATURES)
-    for first, last in ((29, 42), (43, 55)):
+    for first, last in ((28, 41), (42, 55)):
         ends = FRESH[
             FRESH["to_renewal_days"].between(first, last) & FRESH["term_length_days"].eq(182)
         ]
-        values = columns.matrix(known, ends)
-        found = hazard.of_term_end(fitted, values, log_odds(ends))
-        later = ends.assign(to_renewal_days=ends["to_renewal_days"] + 56)
+        later = hazard.with_longer_terms(ends)
+        here, there = columns.matrix(known, ends), columns.matrix(known, later)
+        found = hazard.of_term_end(fitted, here, there, log_odds(ends))
         true = left_in_eight_weeks(ends) - left_in_eight_weeks(later)
         assert found.min() > 0
         assert 0.7 < found.mean() / true.mean() < 1.3, (first, found.mean(), true.mean())
-        assert (hazard.of_term_end(Hazard(28), values, log_odds(ends)) == 0).all()
+        assert (hazard.of_term_end(Hazard(28), here, there, log_odds(ends)) == 0).all()
 
 
-def test_a_term_ends_in_the_horizon_after_it_or_not_at_all() -> None:
+def test_every_column_moves_with_the_end_of_a_term() -> None:
+    rows = pd.DataFrame({"to_renewal_days": [40.0], "long_term_renewal_days": [40.0], "seats": [3]})
+    assert hazard.with_longer_terms(rows).iloc[0].tolist() == [96, 96, 3]
+    assert hazard.with_longer_terms(rows[["seats"]]).equals(rows[["seats"]])
+
+
+def test_a_term_ends_in_the_label_window_after_it_or_not_at_all() -> None:
     """A term of eight weeks or less ends whatever is asked, and what is not known does not end."""
     rows = pd.DataFrame(
         {
-            "to_renewal_days": [0, 28, 29, 56, 57, 20, 40, np.nan, 40],
+            "to_renewal_days": [0, 27, 28, 55, 56, 20, 40, np.nan, 40],
             "term_length_days": [365, 365, 57, 365, 365, 28, 56, 365, np.nan],
         }
     )
-    soon, later = hazard.term_ends(rows, horizon_days=28)
-    assert np.flatnonzero(soon).tolist() == [0, 1]
-    assert np.flatnonzero(later).tolist() == [2, 3]
-    soon, later = hazard.term_ends(rows, horizon_days=90)
-    assert (np.flatnonzero(soon).tolist(), later.any()) == ([0, 1, 2, 3], False)
-    assert not np.any(hazard.term_ends(rows[["to_renewal_days"]], horizon_days=28))
+
+    def ends(horizon_days: int, gap_days: int = 0) -> tuple[list[int], list[int]]:
+        soon, later = hazard.term_ends(rows, horizon_days=horizon_days, gap_days=gap_days)
+        return np.flatnonzero(soon).tolist(), np.flatnonzero(later).tolist()
+
+    assert ends(28) == ([0, 1], [2, 3])
+    assert ends(90) == ([0, 1, 2, 3], [])
+    assert ends(28, gap_days=1) == ([1, 2], [3, 4]), "days 1 to 28, and up to 56"
+    nobody = hazard.term_ends(rows[["to_renewal_days"]], horizon_days=28, gap_days=0)
+    assert not np.any(nobody)
 
 
 def test_each_horizon_is_calibrated_for_terms_that_end_soon_and_late(fitted: Hazard) -> None:

@@ -247,6 +247,13 @@ def test_a_feature_of_ones_own_is_heard_in_the_words_of_its_definition() -> None
     assert rows["sentence"].tolist() == ["Events {on} Mondays: 7."]
 
 
+def test_a_family_of_ones_own_that_is_called_as_a_voice_is_joins_it() -> None:
+    own = [Feature("n_mondays", "Mondays", "events", "renewal", "COUNT(*)")]
+    said = language.with_own(SAID, own)
+    assert said.voices["renewal"] == [language.TERM_END, "renewal"]
+    assert said.late == ["renewal"]
+
+
 def matching_of(rows: dict[str, list[Any]], *templates: Template) -> list[list[int]]:
     said = dataclasses.replace(SAID, voices={"v": []}, templates=templates)
     found = witness.matching(Settings(), pd.DataFrame(rows), said)

@@ -227,12 +227,12 @@ def replay(settings: Settings) -> None:
     with held(settings.place, doing="replay"):
         place = _replay_place(settings)
         own_store = dataclasses.replace(settings.train, tracking_uri="")
-        # figures for the card alone: nothing is promoted here
-        once = dataclasses.replace(settings.backtest, origins=1, rebuild_rows=0)
+        # nothing is promoted here: figures for the card, and the second origin for what eight weeks tell
+        few = dataclasses.replace(settings.backtest, origins=2, rebuild_rows=0)
         for number, as_of in enumerate(weeks):
             dated = dataclasses.replace(
                 _kept_local(settings), workspace=str(place), as_of=as_of.isoformat(),
-                train=own_store, backtest=once,
+                train=own_store, backtest=few,
             )  # fmt: skip
             log.info("== week %d of %d: %s", number + 1, len(weeks), as_of)
             if number % settings.replay.refit_weeks == 0:

@@ -65,6 +65,9 @@ TREES = {
 RENEWAL, TERM, SILENT = "to_renewal_days", "term_length_days", "recency_days"
 """The columns that move with the calendar: a term that ends in 20 days ends in 6 two weeks later."""
 
+MOVED = (RENEWAL, "long_term_renewal_days")
+"""The columns that would be others if a term ended later."""
+
 
 @dataclass(frozen=True)
 class Hazard:
@@ -136,28 +139,32 @@ def risks(hazard: Hazard, values: Array, log_odds: Array) -> pd.DataFrame:
     return found
 
 
-def of_term_end(hazard: Hazard, values: Array, log_odds: Array) -> Array:
+def of_term_end(hazard: Hazard, values: Array, later: Array, log_odds: Array) -> Array:
     """What it adds to the log-odds of leaving within `LIST_WEEKS` that the term of each row ends in
-    them, after the horizon: the difference to a term that goes on for as long again. 0 where the
-    hazard knows no calendar."""
+    them, after the horizon: the difference to the same row with a term that goes on for as long again
+    (`later`, see `with_longer_terms`). 0 where the hazard knows no calendar."""
     if hazard.trees is None or hazard.calendar[0] < 0:
         return np.zeros(len(values))
-    later = values.copy()
-    later[:, hazard.calendar[0]] += LIST_WEEKS * WEEK_DAYS
     both = (_at(cumulative(hazard, v, log_odds), LIST_WEEKS * WEEK_DAYS) for v in (values, later))
     ends, goes_on = (np.log(np.expm1(total)) for total in both)
     added: Array = ends - goes_on
     return added
 
 
-def term_ends(rows: pd.DataFrame, *, horizon_days: int) -> tuple[Array, Array]:
-    """Whose term, one longer than `LIST_WEEKS`, ends in the horizon, and whose after it but within
-    `LIST_WEEKS`; nobody's where the rows do not say."""
+def with_longer_terms(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` as they would be if their terms went on for `LIST_WEEKS` more."""
+    moved = {name: rows[name] + LIST_WEEKS * WEEK_DAYS for name in MOVED if name in rows}
+    return rows.assign(**moved)
+
+
+def term_ends(rows: pd.DataFrame, *, horizon_days: int, gap_days: int) -> tuple[Array, Array]:
+    """Whose term, one longer than `LIST_WEEKS`, ends in the label window, and whose after it but within
+    `LIST_WEEKS` of its first day; nobody's where the rows do not say."""
     if not {RENEWAL, TERM} <= set(rows.columns):
         return np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
-    to_end, days = rows[RENEWAL].to_numpy(float), LIST_WEEKS * WEEK_DAYS
-    ends = (to_end <= days) & (rows[TERM].to_numpy(float) > days)
-    return ends & (to_end <= horizon_days), ends & (to_end > horizon_days)
+    to_end, days = rows[RENEWAL].to_numpy(float) - gap_days, LIST_WEEKS * WEEK_DAYS
+    ends = (to_end >= 0) & (to_end < days) & (rows[TERM].to_numpy(float) > days)
+    return ends & (to_end < horizon_days), ends & (to_end >= horizon_days)
 
 
 def cumulative(hazard: Hazard, values: Array, log_odds: Array) -> Array:

@@ -91,16 +91,16 @@ def risks(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
     return hazard.risks(model.hazard, values, calibrated(model.calibration, _raw(model, values)))
 
 
-def of_term_end(model: Model, frame: pd.DataFrame) -> Array:
-    """What a term that ends after the horizon adds to the log-odds of the risk of eight weeks, one per
-    row of `frame` (see `hazard.of_term_end`); 0 for who has none."""
-    added = np.zeros(len(frame))
-    _, later = hazard.term_ends(frame, horizon_days=model.hazard.horizon_days)
-    if later.any():
-        values = columns.matrix(model.columns, frame[later])
-        raw = calibrated(model.calibration, _raw(model, values))
-        added[later] = hazard.of_term_end(model.hazard, values, raw)
-    return added
+def of_term_end(model: Model, rows: pd.DataFrame) -> Array:
+    """What it adds to the log-odds of the risk of eight weeks that the term of each row ends in them,
+    after the horizon (see `hazard.of_term_end`)."""
+    if rows.empty:
+        return np.zeros(0)
+    here, later = (
+        columns.matrix(model.columns, frame) for frame in (rows, hazard.with_longer_terms(rows))
+    )
+    raw = calibrated(model.calibration, _raw(model, here))
+    return hazard.of_term_end(model.hazard, here, later, raw)
 
 
 def log_odds(model: Model, frame: pd.DataFrame) -> Array:

@@ -94,11 +94,11 @@ def lead_time(
     }
 
 
-def grouped(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
+def grouped(test: pd.DataFrame, train: pd.DataFrame, *, is_whole: bool = True) -> pd.DataFrame:
     """`test` with the groups that its own columns tell: tenure band, contract, newcomers.
 
     A newcomer started after the last training snapshot; where no tenure is known, is a customer
-    of whom training had no row.
+    of whom training had no row, which nobody can tell of a `train` that is not whole.
     """
     found = test.copy()
     last = pd.Timestamp(max(train["snapshot"])) if len(train) else None
@@ -107,7 +107,7 @@ def grouped(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
         edges = [-np.inf, *TENURE_BANDS.values(), np.inf]
         band = pd.cut(tenure, edges, right=False, labels=[*TENURE_BANDS, OLDEST])
         found["by_tenure"] = band.astype(object)
-    if last is not None:
+    if last is not None and (is_whole or tenure is not None):
         unseen = ~test["customer_id"].isin(set(train["customer_id"]))
         since = (pd.to_datetime(test["snapshot"]) - last).dt.days
         is_new = unseen if tenure is None else (tenure < since)

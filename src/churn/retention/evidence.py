@@ -38,11 +38,12 @@ def sampled(rows: pd.DataFrame, *, most: int, seed: int) -> pd.DataFrame:
     """At most about `most` of the labelled `rows`, with `weight`: how many rows each stands for.
 
     Contributions are what takes time, leavers are what the figures hang on, and they are few: of
-    leavers at most half of `most`, of the others the rest, drawn at random.
+    leavers, in the horizon or in eight weeks, at most half of `most`, of the others the rest, drawn at
+    random.
     """
     random = np.random.default_rng([seed, 2])
-    left = np.flatnonzero(rows["label"] == 1)
-    stayed = np.flatnonzero(rows["label"] != 1)
+    is_leaver = (rows["label"] == 1).to_numpy() | (_left_in_eight_weeks(rows) == 1)
+    left, stayed = np.flatnonzero(is_leaver), np.flatnonzero(~is_leaver)
     n_left = min(len(left), most // 2)
     parts = []
     for places, n in ((left, n_left), (stayed, min(len(stayed), most - n_left))):
@@ -52,12 +53,20 @@ def sampled(rows: pd.DataFrame, *, most: int, seed: int) -> pd.DataFrame:
 
 
 def heard(
-    rows: pd.DataFrame, voices: pd.DataFrame, said: Language, *, matching: pd.DataFrame
+    rows: pd.DataFrame,
+    voices: pd.DataFrame,
+    said: Language,
+    *,
+    matching: pd.DataFrame,
+    gap_days: int = 0,
 ) -> pd.DataFrame:
     """What each voice says of each of `rows`: as `rows` (origin, snapshot, customer_id, label,
     weight), then family, direction, contribution (log-odds) and may_speak: strong enough, and with
-    a sentence that may be said. Rows × voices, the voices of a row together. The label of a voice
-    that speaks of eight weeks is whether the customer left in those, null while they are not over."""
+    a sentence that may be said. Rows × voices, the voices of a row together.
+
+    The label of a voice that speaks of eight weeks is whether the customer left in those, null while
+    they are not over, and `days` how long after the snapshot; null for the other voices.
+    """
     strengths = voices[list(said.voices)].to_numpy(dtype=float)
     is_loud = np.abs(strengths) >= MIN_CONTRIBUTION
     may_speak = is_loud & (template_of(strengths, said, matching) >= 0)
@@ -67,9 +76,13 @@ def heard(
     made["direction"] = np.where(strengths.ravel() > 0, RAISES, LOWERS)
     made["contribution"] = strengths.ravel()
     made["may_speak"] = may_speak.ravel()
-    made["label"] = np.where(
-        said.late, _left_in_eight_weeks(rows)[:, None], rows[["label"]]
-    ).ravel()
+    is_late = made["family"].isin(said.late)
+    n_late = len(said.late)
+    made.loc[is_late, "label"] = np.repeat(_left_in_eight_weeks(rows), n_late)
+    if "left_after_days" in rows:
+        made.loc[is_late, "days"] = np.repeat(
+            rows["left_after_days"].to_numpy(float) + gap_days, n_late
+        )
     return made
 
 
@@ -118,21 +131,21 @@ def weighed(
 
 @dataclass(frozen=True)
 class _Wide:
-    """`heard` with one row per customer and snapshot; arrays are rows × families but for the first two.
+    """`heard` with one row per customer and snapshot; arrays but `customer` are rows × families.
 
-    `customer` and `days` until leaving, by row; `strength` (NaN where silent), who `left`, the `weight`
-    of the row (0 where that is not known), `average`, the churn rate of the row's origin, and
-    `per_customer`, customers per row among those who left (one customer may leave after several
-    snapshots, and is one piece of luck).
+    `strength` (NaN where silent), who `left`, the `weight` of the row (0 where that is not known),
+    `average`, the churn rate of the row's origin, `days` until leaving, and `per_customer`, customers
+    per row among those who left (one customer may leave after several snapshots, and is one piece of
+    luck).
     """
 
     families: list[str]
     customer: np.ndarray
-    days: np.ndarray
     strength: np.ndarray
     left: np.ndarray
     weight: np.ndarray
     average: np.ndarray
+    days: np.ndarray
     per_customer: list[float]
 
 
@@ -155,8 +168,11 @@ def _wide(heard: pd.DataFrame, churned_on: pd.DataFrame | None) -> _Wide:
     per_customer = [
         len(set(customer[left[:, k]])) / max(n, 1.0) for k, n in enumerate(n_left.tolist())
     ]
-    days = _days_until(rows, churned_on)
-    return _Wide(families, customer, days, strength, left, weight, average, per_customer)
+    days = np.repeat(_days_until(rows, churned_on)[:, None], len(families), axis=1)
+    if "days" in heard:
+        own = heard["days"].to_numpy(dtype=float).reshape(-1, len(families))
+        days = np.where(np.isnan(own), days, own)
+    return _Wide(families, customer, strength, left, weight, average, days, per_customer)
 
 
 def _days_until(rows: pd.DataFrame, churned_on: pd.DataFrame | None) -> np.ndarray:
@@ -189,7 +205,7 @@ def _record(
     n_left = len(set(table.customer[spoke & left]))
     n_expected = expected * table.per_customer[column]
     same = n_left * expected / observed if observed > 0 else n_expected
-    days = table.days[spoke & left]
+    days = table.days[spoke & left, column]
     days = days[np.isfinite(days)]
     record = {
         "lift": observed / expected if expected > 0 else None,
@@ -237,7 +253,8 @@ def silent(
         for direction in (RAISES, LOWERS):
             record = by_key.get((family, direction))
             if record is None or record["lift"] is None:
-                found[family, direction] = "never spoke in the backtest"
+                over = ", as far as eight weeks are over" if family in said.late else ""
+                found[family, direction] = f"never spoke in the backtest{over}"
             elif not is_shown(record, direction, min_lift=min_lift):
                 found[family, direction] = (
                     f"customers for whom it spoke left {record['lift']:.1f} times as often as "

@@ -1,7 +1,7 @@
 """Sentences as templates: which of them may be said of a customer, and how they read with numbers."""
 
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -54,9 +54,15 @@ class Language:
     names: Mapping[str, str]
 
     @property
-    def late(self) -> list[bool]:
-        """Which voices speak of eight weeks and not of the horizon."""
-        return [TERM_END in families for families in self.voices.values()]
+    def late(self) -> list[str]:
+        """The voices that speak of eight weeks and not of the horizon."""
+        return [voice for voice, families in self.voices.items() if TERM_END in families]
+
+    def without(self, voices: Collection[str]) -> "Language":
+        """The same of which `voices` say nothing."""
+        left = {name: families for name, families in self.voices.items() if name not in voices}
+        templates = [one for one in self.templates if one.voice in left]
+        return replace(self, voices=left, templates=templates)
 
 
 def language(document: Mapping[str, Any], *, file: str) -> Language:
@@ -95,7 +101,8 @@ def with_own(said: Language, features: Sequence[Feature]) -> Language:
         for item in own
         for direction in (RAISES, LOWERS)
     ]
-    voices = {item.family: [item.family] for item in own}
+    # a family may be called as a voice is: then it is one of those that the voice speaks for
+    voices = {item.family: [*said.voices.get(item.family, ()), item.family] for item in own}
     return replace(said, voices={**said.voices, **voices}, templates=[*said.templates, *templates])
 
 

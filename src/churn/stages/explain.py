@@ -45,8 +45,8 @@ def run(settings: Settings) -> None:
     features = tables.read(workspace.folder("scored"), made_by="score", part=part)
     chosen = _chosen(workspace, settings, as_of, features["customer_id"])
     facts = _facts(workspace, settings, champion, features, chosen, as_of)
-    said = language.with_own(spoken(settings), champion.features)
     judged = None if "rule" in champion.spec else champion.spec.get("reasons")
+    said = _said(settings, champion, judged)
     muted = evidence.muted(
         records.outcomes(settings.place, by=as_of), min_right=settings.explain.min_right
     )
@@ -66,6 +66,14 @@ def run(settings: Settings) -> None:
         len(chosen),
         len(rows) / max(len(chosen), 1),
     )
+
+
+def _said(settings: Settings, champion: Bundle, judged: list[dict[str, Any]] | None) -> Language:
+    """The sentences for the champion's features, without a voice for the end of a term where its backtest
+    did not know of one: then the contract's speaks of that too, as it was judged."""
+    said = language.with_own(spoken(settings), champion.features)
+    is_known = judged is None or {one["family"] for one in judged} & {*said.late}
+    return said if is_known else said.without(said.late)
 
 
 def _chosen(workspace: Workspace, settings: Settings, as_of: date, scored: pd.Series) -> list[str]:
@@ -106,7 +114,9 @@ def _reasons(
     as_of: date,
 ) -> pd.DataFrame:
     heard = reasons.speaking(
-        witness.voices(champion.model, facts, champion.features, said),
+        witness.voices(
+            champion.model, facts, champion.features, said, gap_days=settings.churn.gap_days
+        ),
         said,
         matching=witness.matching(settings, facts.reset_index(), said),
         silent=silent,

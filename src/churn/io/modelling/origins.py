@@ -72,19 +72,24 @@ def rebuilt(
         later = replace(
             plan, snapshots=tests, labels_known_on=as_of, arrival=settings.arrival(as_of)
         )
-        few = panels.in_part(engine, known, max_rows=most_rows, seed=settings.seed)
-        train = backtest.mature(few)
+        train, share = _mature(engine, known, most_rows, settings.seed)
         train = contacts.weighted(settings, train, at)
         train = train.drop(columns=list(models.TIMES))  # the backtest judges one horizon
-        few = panels.in_part(engine, later, max_rows=most_rows, seed=settings.seed + OTHERS)
-        test = backtest.mature(few)
+        test, _ = _mature(engine, later, most_rows, settings.seed + OTHERS)
         left.append(_days(engine.table(panel.departures(later)).to_pandas()))
         log.info(
             "origin %s: %s rows of %d snapshots to learn from, %s to judge, %d features",
             at, f"{len(train):,}", train["snapshot"].nunique(), f"{len(test):,}", len(plan.features),
         )  # fmt: skip
-        test = reach.grouped(test, train)
+        test = reach.grouped(test, train, is_whole=share == 1)
         yield Origin(at, train, _with_attributes(test, settings, at), plan.features)
+
+
+def _mature(
+    engine: Engine, plan: panel.Plan, most_rows: int, seed: int
+) -> tuple[pd.DataFrame, float]:
+    rows, share = panels.in_part(engine, plan, max_rows=most_rows, seed=seed)
+    return backtest.mature(rows), share
 
 
 def departures(settings: Settings, as_of: date, snapshots: Sequence[date]) -> pd.DataFrame | None:

@@ -73,15 +73,15 @@ def to_learn_from(folder: Path, *, max_rows: int, seed: int) -> pd.DataFrame:
     return tables.read(folder, made_by="features", where=pc.field("customer_id").isin(ids))
 
 
-def in_part(engine: Engine, plan: Plan, *, max_rows: int, seed: int) -> pd.DataFrame:
-    """The panel of `plan`, in its order; where more than about `max_rows` of its rows are mature, that of a
-    share of the customers (`splits.in_share`).
+def in_part(engine: Engine, plan: Plan, *, max_rows: int, seed: int) -> tuple[pd.DataFrame, float]:
+    """The panel of `plan`, in its order, and of what share of the customers: of a part of them
+    (`splits.in_share`) where more than about `max_rows` of its rows are mature.
 
     The rest is in memory a range of customers at a time, on an engine of this process.
     """
     n = sum(engine.table(panel.churn_rates(plan))["n_active"].to_pylist())
     if n <= max_rows:
-        return rows(engine, plan).to_pandas()
+        return rows(engine, plan).to_pandas(), 1.0
     share = max_rows / n
     parts = [rows(engine, plan)] if engine.is_distributed else pieces(engine, plan)
     some = (part.to_pandas() for part in parts)
@@ -90,7 +90,7 @@ def in_part(engine: Engine, plan: Plan, *, max_rows: int, seed: int) -> pd.DataF
         "the panel has %s mature rows: those of %.1f %% of the customers are used", f"{n:,}",
         100 * share,
     )  # fmt: skip
-    return pd.concat(few, ignore_index=True)
+    return pd.concat(few, ignore_index=True), share
 
 
 def pieces(engine: Engine, plan: Plan) -> Iterator[pa.Table]:

@@ -29,6 +29,7 @@ def voices(
     features: Sequence[Feature],
     said: Language,
     *,
+    gap_days: int,
     ends_later: float | None = None,
 ) -> pd.DataFrame:
     """Contributions of `model` to each row of `facts`, by voice (log-odds): to the risk in the horizon,
@@ -36,15 +37,14 @@ def voices(
     says). Where no voice is for the end of a term, the contract's is."""
     contributions = shapley.contributions(model, facts)
     by_family = shapley.by_family(contributions, features)
-    if not any(said.late):
+    if not said.late:
         return reasons.by_voice(by_family, said)
-    soon, later = hazard.term_ends(facts, horizon_days=model.hazard.horizon_days)
+    horizon_days = model.hazard.horizon_days
+    soon, later = hazard.term_ends(facts, horizon_days=horizon_days, gap_days=gap_days)
     contract = by_family[language.CONTRACT].to_numpy() if language.CONTRACT in by_family else 0.0
-    beyond = models.of_term_end(model, facts) if ends_later is None else later * ends_later
-    parts = {
-        language.CONTRACT: np.where(soon, 0.0, contract),
-        language.TERM_END: np.where(soon, contract, beyond),
-    }
+    end = np.where(soon, contract, 0.0)
+    end[later] = models.of_term_end(model, facts[later]) if ends_later is None else ends_later
+    parts = {language.CONTRACT: np.where(soon, 0.0, contract), language.TERM_END: end}
     return reasons.by_voice(by_family.assign(**parts), said)
 
 
@@ -69,8 +69,11 @@ def listening(
         rows = evidence.sampled(origin.test, most=MOST_ROWS, seed=settings.seed)
         # That there was a drop decides what may be said; when it began only fills in the sentence.
         facts = rows.assign(origin=origin.at, drop_began_days=1)
-        spoken = voices(model, facts, origin.features, said, ends_later=AS_A_FACT)
+        gap_days = settings.churn.gap_days
+        spoken = voices(
+            model, facts, origin.features, said, gap_days=gap_days, ends_later=AS_A_FACT
+        )
         may_say = matching(settings, facts, said)
-        heard.append(evidence.heard(facts, spoken, said, matching=may_say))
+        heard.append(evidence.heard(facts, spoken, said, matching=may_say, gap_days=gap_days))
 
     return backtest.watched(contestants, listen)
