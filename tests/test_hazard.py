@@ -105,20 +105,21 @@ def left_in_eight_weeks(rows: pd.DataFrame) -> np.ndarray:
     return np.log((1 - stays) / stays)
 
 
-def test_what_it_adds_that_a_term_ends_after_the_horizon(fitted: Hazard) -> None:
+@pytest.mark.parametrize(("first", "last"), [(28, 34), (35, 41), (42, 48), (49, 55)])
+def test_what_it_adds_that_a_term_ends_after_the_horizon(
+    fitted: Hazard, first: int, last: int
+) -> None:
     """As much as it does in truth, whether that is a few days later or a few weeks."""
     known = columns.learn(FRESH, features=FEATURES)
-    for first, last in ((28, 41), (42, 55)):
-        ends = FRESH[
-            FRESH["to_renewal_days"].between(first, last) & FRESH["term_length_days"].eq(182)
-        ]
-        later = hazard.with_longer_terms(ends)
-        here, there = columns.matrix(known, ends), columns.matrix(known, later)
-        found = hazard.of_term_end(fitted, here, there, log_odds(ends))
-        true = left_in_eight_weeks(ends) - left_in_eight_weeks(later)
-        assert found.min() > 0
-        assert 0.7 < found.mean() / true.mean() < 1.3, (first, found.mean(), true.mean())
-        assert (hazard.of_term_end(Hazard(28), here, there, log_odds(ends)) == 0).all()
+    ends = FRESH[FRESH["to_renewal_days"].between(first, last) & FRESH["term_length_days"].eq(182)]
+    goes_on = hazard.with_longer_terms(ends)
+    found = [
+        hazard.log_odds_of_list(fitted, columns.matrix(known, rows), log_odds(rows))
+        for rows in (ends, goes_on)
+    ]
+    added, true = found[0] - found[1], left_in_eight_weeks(ends) - left_in_eight_weeks(goes_on)
+    assert added.min() > 0
+    assert 0.7 < added.mean() / true.mean() < 1.3, (added.mean(), true.mean())
 
 
 def test_every_column_moves_with_the_end_of_a_term() -> None:

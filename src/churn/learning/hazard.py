@@ -139,16 +139,11 @@ def risks(hazard: Hazard, values: Array, log_odds: Array) -> pd.DataFrame:
     return found
 
 
-def of_term_end(hazard: Hazard, values: Array, later: Array, log_odds: Array) -> Array:
-    """What it adds to the log-odds of leaving within `LIST_WEEKS` that the term of each row ends in
-    them, after the horizon: the difference to the same row with a term that goes on for as long again
-    (`later`, see `with_longer_terms`). 0 where the hazard knows no calendar."""
-    if hazard.trees is None or hazard.calendar[0] < 0:
-        return np.zeros(len(values))
-    both = (_at(cumulative(hazard, v, log_odds), LIST_WEEKS * WEEK_DAYS) for v in (values, later))
-    ends, goes_on = (np.log(np.expm1(total)) for total in both)
-    added: Array = ends - goes_on
-    return added
+def log_odds_of_list(hazard: Hazard, values: Array, log_odds: Array) -> Array:
+    """The log-odds of leaving within `LIST_WEEKS`, where those of the horizon are `log_odds`."""
+    total = _at(cumulative(hazard, values, log_odds), LIST_WEEKS * WEEK_DAYS)
+    found: Array = np.log(np.expm1(total))
+    return found
 
 
 def with_longer_terms(rows: pd.DataFrame) -> pd.DataFrame:

@@ -92,15 +92,20 @@ def risks(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_term_end(model: Model, rows: pd.DataFrame) -> Array:
-    """What it adds to the log-odds of the risk of eight weeks that the term of each row ends in them,
-    after the horizon (see `hazard.of_term_end`)."""
+    """What it adds to the log-odds of leaving within eight weeks that the term of each row ends in them:
+    the difference to the same row with a term that goes on for eight weeks more."""
     if rows.empty:
         return np.zeros(0)
-    here, later = (
-        columns.matrix(model.columns, frame) for frame in (rows, hazard.with_longer_terms(rows))
+    ends, goes_on = (
+        hazard.log_odds_of_list(
+            model.hazard, values, calibrated(model.calibration, _raw(model, values))
+        )
+        for values in (
+            columns.matrix(model.columns, frame) for frame in (rows, hazard.with_longer_terms(rows))
+        )
     )
-    raw = calibrated(model.calibration, _raw(model, here))
-    return hazard.of_term_end(model.hazard, here, later, raw)
+    added: Array = ends - goes_on
+    return added
 
 
 def log_odds(model: Model, frame: pd.DataFrame) -> Array:

@@ -32,9 +32,12 @@ def voices(
     gap_days: int,
     ends_later: float | None = None,
 ) -> pd.DataFrame:
-    """Contributions of `model` to each row of `facts`, by voice (log-odds): to the risk in the horizon,
-    and what a term that ends after it adds to that of eight weeks (`ends_later`; None: as the model
-    says). Where no voice is for the end of a term, the contract's is."""
+    """Contributions of `model` to each row of `facts`, by voice (log-odds).
+
+    They are to the risk in the horizon. Only of a long term that ends after it (`hazard.term_ends`) it is
+    what that adds to the risk of eight weeks (`ends_later`; None: as the model says), and the contract's
+    voice is silent. Where no voice is for the end of a term, the contract's speaks of it as of the rest.
+    """
     contributions = shapley.contributions(model, facts)
     by_family = shapley.by_family(contributions, features)
     if not said.late:
@@ -44,7 +47,7 @@ def voices(
     contract = by_family[language.CONTRACT].to_numpy() if language.CONTRACT in by_family else 0.0
     end = np.where(soon, contract, 0.0)
     end[later] = models.of_term_end(model, facts[later]) if ends_later is None else ends_later
-    parts = {language.CONTRACT: np.where(soon, 0.0, contract), language.TERM_END: end}
+    parts = {language.CONTRACT: np.where(soon | later, 0.0, contract), language.TERM_END: end}
     return reasons.by_voice(by_family.assign(**parts), said)
 
 
