@@ -3,7 +3,6 @@
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from sqlglot import parse_one
@@ -17,6 +16,7 @@ from churn.io.modelling import plans
 from churn.io.workspace import SIDES, empty
 from churn.settings import Settings
 from churn.usage import contents, daily, first_days
+from churn.usage.counts import Counts
 
 log = logging.getLogger("churn")
 
@@ -62,13 +62,12 @@ def report_churn(
     settings: Settings, intake: Intake, engine: Engine, sides: dict[str, pa.Table]
 ) -> None:
     """Log how many could churn and did at each snapshot that training would use."""
-    types = engine.table(daily.first_appearances())["event"].to_pylist()
-    what: Any = {
-        "event_types": types, "with_people": False, "with_arrival": intake.has_loaded_at,
-    }  # fmt: skip
-    engine.materialise("daily", daily.daily(**what))
+    appeared = daily.first_appearances(with_arrival=intake.has_loaded_at)
+    types = engine.table(appeared)["event"].to_pylist()
+    counts, what = Counts(types), {"with_people": False, "with_arrival": intake.has_loaded_at}
+    engine.materialise("daily", daily.daily(counts, **what))
     engine.view("daily_part", parse_one("SELECT * FROM daily"))
-    engine.materialise("late", daily.late(**what))
+    engine.materialise("late", daily.late(counts, **what))
     engine.bind("first_days_before", empty(contracts.FIRST_DAYS))
     engine.materialise("first_days", first_days.first_days())
     for name in SIDES:

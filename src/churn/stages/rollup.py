@@ -1,11 +1,12 @@
 """`churn rollup`: what the source holds now → daily roll-up, rejects, side tables."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 from sqlglot import exp, parse_one
@@ -20,6 +21,7 @@ from churn.io.intake.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
 from churn.settings import Settings
 from churn.usage import daily, first_days, items, texts
+from churn.usage.counts import COUNT_BITS, Counts
 
 log = logging.getLogger("churn")
 
@@ -38,6 +40,9 @@ ORDERS = {
     "items": contracts.ITEMS.order,
 }
 NAMES = [*ORDERS, "first_days"]
+Days: TypeAlias = Callable[[int], exp.Expr]
+"""The query of `daily` by the bits of its counts."""
+
 PEOPLE_IN_ORDER = "SELECT customer_id, user_id, place, bit FROM people ORDER BY customer_id, place"
 
 
@@ -63,14 +68,10 @@ def run(settings: Settings) -> None:
         event_types = _numbered(engine, intake, touched, event_types)
         if _width(event_types) != _width(before["event_types"]):
             touched = list(intake.months)
-        what: Any = {
-            "event_types": event_types,
-            "with_people": intake.has_user_id,
-            "with_arrival": intake.has_loaded_at,
-        }
+        what = {"with_people": intake.has_user_id, "with_arrival": intake.has_loaded_at}
+        days = cache(lambda bits: daily.daily(Counts(event_types, bits), **what))
         queries = {
-            "daily": daily.daily(**what),
-            "late": daily.late(**what),
+            "late": daily.late(Counts(event_types), **what),
             "texts": texts.texts(texts.speaking(settings.rollup.texts, event_types)),
             "items": items.items(),
         }
@@ -78,7 +79,7 @@ def run(settings: Settings) -> None:
         facts |= {"texts": settings.rollup.texts, "tables": NAMES}
         # before `daily`, whose facts say which months are done: a run killed in between does them again
         _keep_people(engine, workspace.folder("people"))
-        _roll_up(engine, intake, workspace, touched, queries, facts)
+        _roll_up(engine, intake, workspace, touched, days, queries, facts)
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
@@ -130,9 +131,10 @@ def _numbered(
     is_everything = len(touched) == len(intake.months)
     spans = [None] if touched and (is_everything or engine.is_distributed) else touched
     appeared: list[str] = []
+    appearances = daily.first_appearances(with_arrival=intake.has_loaded_at)
     for month in spans:
         intake.bind(engine, month, among=touched)
-        seen = engine.table(daily.first_appearances()).to_pandas()
+        seen = engine.table(appearances).to_pandas()
         fresh = seen.sort_values(["known_on", "ts", "event"])["event"].tolist()
         event_types = daily.extended_dictionary(event_types, fresh)
         if intake.has_user_id:
@@ -169,12 +171,13 @@ def _roll_up(
     intake: Intake,
     workspace: Workspace,
     touched: list[str],
+    days: Days,
     queries: dict[str, exp.Expr],
     facts: dict[str, Any],
 ) -> None:
-    """The tables of `queries` anew from the months that stay and the months rolled up again.
+    """`daily` and the tables of `queries` anew from the months that stay and the months rolled up again.
 
-    The first, `daily`, is committed last: it carries the facts that readers begin with.
+    `daily` is committed last: it carries the facts that readers begin with.
     """
     with ExitStack() as stack:
         places = {}
@@ -183,7 +186,7 @@ def _roll_up(
             places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
         files = _months_at_once if engine.is_distributed else _month_by_month
         with steady.explained(intake.deliveries):
-            parts = files(engine, intake, touched, queries, places)
+            parts = files(engine, intake, touched, days, queries, places)
         steady.refuse_changed(intake.deliveries)
         parts["first_days"] = _first_days(
             engine, intake, workspace, parts["daily"], places["first_days"]
@@ -197,35 +200,50 @@ def _month_by_month(
     engine: Engine,
     intake: Intake,
     touched: list[str],
+    days: Days,
     queries: dict[str, exp.Expr],
     places: dict[str, Path],
 ) -> dict[str, dict[str, Path]]:
     """Roll up each touched month into a finished file of every table."""
-    written: dict[str, dict[str, Path]] = {name: {} for name in queries}
+    written: dict[str, dict[str, Path]] = {name: {} for name in ORDERS}
+    bits = COUNT_BITS[0]
     for month in progress.watched(touched, what="rolling up months"):
         intake.bind(engine, month)
+        files = {name: places[name] / f"{month}.parquet" for name in ORDERS}
+        bits = _write_days(engine, days, files["daily"], bits=bits)
         for name, query in queries.items():
-            path = places[name] / f"{month}.parquet"
-            engine.write(query, path, rows_per_group=ROWS_PER_GROUP)
+            engine.write(query, files[name], rows_per_group=ROWS_PER_GROUP)
+        for name, path in files.items():
             written[name][month] = path
-            if name == "daily":
-                engine.bind("daily_part", path)
     return written
+
+
+def _write_days(engine: Engine, days: Days, path: Path, *, bits: int) -> int:
+    """Write `daily` of a month, bound as `daily_part`, with counts of `bits` or, where a day has too many
+    events for these, of more; how many it took."""
+    for wide in COUNT_BITS[COUNT_BITS.index(bits) :]:
+        engine.write(days(wide), path, rows_per_group=ROWS_PER_GROUP)
+        engine.bind("daily_part", path)
+        busiest = engine.table(daily.busiest_day())["n"][0].as_py() or 0
+        if busiest < 2**wide:
+            break
+    return wide
 
 
 def _months_at_once(
     engine: Engine,
     intake: Intake,
     touched: list[str],
+    days: Days,
     queries: dict[str, exp.Expr],
     places: dict[str, Path],
 ) -> dict[str, dict[str, Path]]:
     """The same in one job for all of them: a job for each would leave most workers idle."""
-    written: dict[str, dict[str, Path]] = {name: {} for name in queries}
+    written: dict[str, dict[str, Path]] = {name: {} for name in ORDERS}
     if not touched:
         return written
     intake.bind(engine, None, among=touched)
-    for name, query in queries.items():
+    for name, query in {"daily": days(COUNT_BITS[-1]), **queries}.items():
         written[name] = engine.write_parts(
             _with_month(query), places[name], by="month", order=ORDERS[name], parts=touched
         )
@@ -243,17 +261,14 @@ def _first_days(
         return {}
     months = [month for month in sorted(intake.months) if month >= min(rolled_up)]
     before = _left(workspace, "first_days", set(intake.months) - set(months))
-    query = _with_month(first_days.first_days())
-    order = contracts.FIRST_DAYS.order
-    written: dict[str, Path] = {}
-    for some in [months] if engine.is_distributed else [[month] for month in months]:
-        days = [rolled_up[month] for month in some if month in rolled_up]
-        days += _left(workspace, "daily", set(some) - set(rolled_up))
-        engine.bind("daily_part", days)
-        engine.bind("first_days_before", before or empty(contracts.FIRST_DAYS))
-        written |= engine.write_parts(query, place, by="month", order=order, parts=some)
-        before += [written[month] for month in some]
-    return written
+    days = [rolled_up[month] for month in months if month in rolled_up]
+    engine.bind("daily_part", [*days, *_left(workspace, "daily", set(months) - set(rolled_up))])
+    engine.bind("first_days_before", before or empty(contracts.FIRST_DAYS))
+    engine.materialise("new_first_days", _with_month(first_days.first_days()))
+    rows = parse_one("SELECT * FROM new_first_days")
+    return engine.write_parts(
+        rows, place, by="month", order=contracts.FIRST_DAYS.order, parts=months
+    )
 
 
 def _left(workspace: Workspace, name: str, months: Collection[str]) -> list[Path]:

@@ -10,14 +10,24 @@ from datetime import date
 
 from sqlglot import exp, parse_one
 
-from churn.contracts import DAILY, LATE, MASKS, N_PLACES, Table, kept, kept_places
+from churn.contracts import DAILY, LATE, MASKS, N_PLACES, Table, kept
+from churn.usage.counts import Counts
+
+_NEXT_DAY = "CAST(day + INTERVAL '1' DAY AS DATE)"
 
 
-def first_appearances() -> exp.Expr:
+def first_appearances(*, with_arrival: bool) -> exp.Expr:
     """`clean_events` → one row per event type with when it was first known, oldest first.
 
-    `ts` is the first time among the rows known first: a row that arrives later moves nobody.
+    `ts` is the first time among the rows known first: a row that arrives later moves nobody. Without
+    arrival, rows are known in the order in which they happened.
     """
+    if not with_arrival:
+        return _sql(f"""
+            SELECT event, {_NEXT_DAY} AS known_on, ts FROM (
+                SELECT event, MIN(day) AS day, MIN(ts) AS ts FROM clean_events GROUP BY event
+            ) AS appearances ORDER BY known_on, ts, event
+        """)
     return _sql("""
         SELECT event, known_on, ts FROM (
             SELECT event, known_on, MIN(ts) AS ts,
@@ -79,36 +89,40 @@ def numbered_people() -> exp.Expr:
     """)
 
 
-def daily(*, event_types: Sequence[str], with_people: bool, with_arrival: bool) -> exp.Expr:
+def daily(counts: Counts, *, with_people: bool, with_arrival: bool) -> exp.Expr:
     """`clean_events` (and `people`) of some whole days → the rows of `daily` for these days.
 
     Without arrival, every row was known the day after it happened.
     """
-    next_day = "CAST(day + INTERVAL '1' DAY AS DATE)"
-    first, last = ("MIN(known_on)", "MAX(known_on)") if with_arrival else (next_day, next_day)
+    first, last = ("MIN(known_on)", "MAX(known_on)") if with_arrival else (_NEXT_DAY, _NEXT_DAY)
     return _ordered(
         f"""
-        SELECT customer_id, day, {_counted(len(event_types), with_people)},
+        SELECT customer_id, day, {_counted(counts, with_people)},
                {first} AS first_known_on, {last} AS last_known_on
-        FROM ({_placed(event_types, with_people)}) AS placed GROUP BY customer_id, day
+        FROM ({_placed(counts, with_people)}) AS placed GROUP BY customer_id, day
         """,
         DAILY,
-        n_event_types=len(event_types),
+        counts,
     )
 
 
-def late(*, event_types: Sequence[str], with_people: bool, with_arrival: bool) -> exp.Expr:
+def busiest_day() -> exp.Expr:
+    """The largest `n` of `daily_part`, null where it has no row."""
+    return _sql("SELECT MAX(n) AS n FROM daily_part")
+
+
+def late(counts: Counts, *, with_people: bool, with_arrival: bool) -> exp.Expr:
     """The same → the rows of `late`; reads `daily_part`, the rows of `daily` for these days."""
     if not with_arrival:
         names = ["first_known_on AS known_on" if name == "known_on" else name
-                 for name in kept(LATE, n_event_types=len(event_types))]  # fmt: skip
+                 for name in kept(LATE, n_event_types=len(counts.event_types))]  # fmt: skip
         return _sql(f"SELECT {', '.join(names)} FROM daily_part WHERE FALSE")
     return _ordered(
         f"""
         SELECT placed.customer_id, placed.day, placed.known_on,
-               {_counted(len(event_types), with_people)},
+               {_counted(counts, with_people)},
                MAX(received.last_known_on) AS last_known_on
-        FROM ({_placed(event_types, with_people)}) AS placed
+        FROM ({_placed(counts, with_people)}) AS placed
         JOIN (
             SELECT customer_id, day, last_known_on FROM daily_part
             WHERE DATE_DIFF('day', day, last_known_on) > 1
@@ -116,7 +130,7 @@ def late(*, event_types: Sequence[str], with_people: bool, with_arrival: bool) -
         GROUP BY placed.customer_id, placed.day, placed.known_on
         """,
         LATE,
-        n_event_types=len(event_types),
+        counts,
     )
 
 
@@ -265,7 +279,7 @@ def _last_use(use: str, partition: str) -> str:
     )
 
 
-def _counted(n_event_types: int, with_people: bool) -> str:
+def _counted(counts: Counts, with_people: bool) -> str:
     """The additive columns of the rows of `placed`, counts of event types still packed; money is
     already in 1/10000, so that no sum depends on threads."""
     person = "COUNT(person_bit)" if with_people else "CAST(0 AS BIGINT)"
@@ -280,53 +294,13 @@ def _counted(n_event_types: int, with_people: bool) -> str:
         "n_night": "COUNT(CASE WHEN local_hour < 6 THEN 1 END)",
         "people_mask": people,
         "hour_mask": "BIT_OR(CAST(1 AS BIGINT) << CAST(local_hour AS BIGINT))",
-        **{
-            f"pack_{pack}": f"CAST(COALESCE(SUM(pack_{pack}), 0) AS BIGINT)"
-            for pack in range(_n_packs(n_event_types))
-        },
+        **counts.summed(),
     }
     return ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
 
 
-PACK_BITS = 31
-"""Two counts share a 64-bit sum, which halves the work of counting event types: nobody has two
-thousand million events of a type on a day."""
-
-
-def _n_packs(n_event_types: int) -> int:
-    return -(-max(1, min(n_event_types, N_PLACES)) // 2)
-
-
-def _unpacked(n_event_types: int) -> dict[str, str]:
-    """The columns that follow from the packed counts: name → SQL."""
-    n_placed = max(1, min(n_event_types, N_PLACES))
-    counts = {
-        name: f"(pack_{place // 2} >> {PACK_BITS * (place % 2)}) & {2**PACK_BITS - 1}"
-        if place < n_placed
-        else "CAST(0 AS BIGINT)"
-        for place, name in enumerate(kept_places(n_event_types))
-    }
-    placed = list(counts.values())[:n_placed]
-    bits = [
-        f"CASE WHEN {count} > 0 THEN CAST({1 << place} AS BIGINT) ELSE 0 END"
-        for place, count in enumerate(placed)
-    ]
-    return {
-        **counts,
-        "n_other": "n - " + " - ".join(f"({count})" for count in placed),
-        "event_mask": " + ".join(bits),
-    }
-
-
-def _placed(event_types: Sequence[str], with_people: bool) -> str:
-    """`clean_events` with where the event type is counted and the bit of the person."""
-    placed = list(event_types)[:N_PLACES] or [""]
-    packs = range(_n_packs(len(event_types)))
-    rows = ", ".join(
-        f"({', '.join([_text(event), *(_share(place, pack) for pack in packs)])})"
-        for place, event in enumerate(placed)
-    )
-    names = ", ".join(f"pack_{pack}" for pack in packs)
+def _placed(counts: Counts, with_people: bool) -> str:
+    """`clean_events` with what each adds to the sums of `counts`, and the bit of the person."""
     person = "p.bit" if with_people else "CAST(NULL AS BIGINT)"
     people = (
         "LEFT JOIN people AS p ON p.customer_id = e.customer_id AND p.user_id = e.user_id"
@@ -335,30 +309,21 @@ def _placed(event_types: Sequence[str], with_people: bool) -> str:
     )
     return f"""
         SELECT e.customer_id, e.day, e.known_on, e.value_units, e.local_hour,
-               {names}, {person} AS person_bit
+               {", ".join(counts.packs)}, {person} AS person_bit
         FROM clean_events AS e
-        LEFT JOIN (VALUES {rows}) AS t(event, {names}) ON t.event = e.event
+        LEFT JOIN {counts.of_an_event()} ON t.event = e.event
         {people}
     """
 
 
-def _share(place: int, pack: int) -> str:
-    """What one event of the type at `place` adds to `pack`."""
-    return f"CAST({(1 << PACK_BITS * (place % 2)) if place // 2 == pack else 0} AS BIGINT)"
-
-
-def _ordered(sql: str, table: Table, *, n_event_types: int) -> exp.Expr:
+def _ordered(sql: str, table: Table, counts: Counts) -> exp.Expr:
     """The rows of `sql` as the roll-up keeps them, sorted while they are still narrow."""
-    made = _unpacked(n_event_types)
+    made = counts.unpacked()
     columns = ", ".join(
         f"{made[name]} AS {name}" if name in made else name
-        for name in kept(table, n_event_types=n_event_types)
+        for name in kept(table, n_event_types=len(counts.event_types))
     )
     return _sql(f"SELECT {columns} FROM ({sql} ORDER BY {', '.join(table.order)}) AS r")
-
-
-def _text(value: str) -> str:
-    return exp.Literal.string(value).sql(dialect="duckdb")
 
 
 def _sql(text: str) -> exp.Expr:

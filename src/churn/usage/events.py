@@ -228,13 +228,17 @@ def _said(what: str) -> str:
 def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
     """Rows by file, fault and month: file_no, fault, month (years × 12 + months), n, first_ts,
     last_ts (of good rows)."""
-    month = "CASE WHEN fault = 0 THEN EXTRACT(YEAR FROM ts) * 12 + EXTRACT(MONTH FROM ts) - 1 END"
+    month = "CASE WHEN fault = 0 THEN EXTRACT(YEAR FROM day) * 12 + EXTRACT(MONTH FROM day) - 1 END"
+    # by day first: the month of a few hundred days instead of that of every row
     return parsed_query(f"""
-        SELECT file_no, fault, {month} AS month, COUNT(*) AS n,
-            MIN(CASE WHEN fault = 0 THEN ts END) AS first_ts,
-            MAX(CASE WHEN fault = 0 THEN ts END) AS last_ts
-        FROM ({sql(judged(reading, rules, raw=raw))}) AS j
-        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        SELECT file_no, fault, {month} AS month, CAST(SUM(n) AS BIGINT) AS n,
+            MIN(CASE WHEN fault = 0 THEN first_ts END) AS first_ts,
+            MAX(CASE WHEN fault = 0 THEN last_ts END) AS last_ts
+        FROM (
+            SELECT file_no, fault, CAST(ts AS DATE) AS day, COUNT(*) AS n,
+                MIN(ts) AS first_ts, MAX(ts) AS last_ts
+            FROM ({sql(judged(reading, rules, raw=raw))}) AS j GROUP BY 1, 2, 3
+        ) AS days GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     """)
 
 
