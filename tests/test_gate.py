@@ -360,7 +360,7 @@ def test_a_log_without_times_of_arrival_is_tried_with_what_may_happen_to_it(
 
 def look_past_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Days after the snapshot are read, and count in windows that should end at it."""
-    read, keys = daily.in_order, running.Places.keys
+    read, keys = daily.days_once, running.Places.keys
 
     def reading(*arguments: Any, **named: Any) -> str:
         sql = read(*arguments, **named)
@@ -371,7 +371,7 @@ def look_past_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
         first, (kind, over) = keys(places, span)
         return first, (kind, over - 14)
 
-    monkeypatch.setattr(daily, "in_order", reading)
+    monkeypatch.setattr(daily, "days_once", reading)
     monkeypatch.setattr(running.Places, "keys", counting)
 
 

@@ -51,12 +51,12 @@ def taken_apart(plan: Plan) -> Apart:
 
 
 def day_rows(plan: Plan) -> str:
-    """SQL for the days from `plan.first_day` on, by customer and day, as the roll-up has them.
+    """SQL for the days from `plan.first_day` on, as the roll-up has them.
 
     Once each: customer_id, day and what spans are computed from; totals over all rows whenever they
     arrived. Reads `daily`.
     """
-    return daily.in_order(
+    return daily.days_once(
         _day_columns(plan, _aggregates(plan)),
         first=plan.first_day,
         before=max(plan.snapshots),
@@ -76,10 +76,17 @@ def late_day_rows(plan: Plan) -> str:
     return daily.rebuilt(columns, slow="slow", use=plan.vocabulary.use)
 
 
+def as_they_are(plan: Plan, columns: Sequence[str]) -> dict[str, str]:
+    """Those of `columns` of spans that are columns of `day_rows`: SQL → name."""
+    days = {**_day_columns(plan, _aggregates(plan)), "n_use": plan.vocabulary.use}
+    raw = set(daily.raw_columns(days, use=plan.vocabulary.use))
+    return {sql: days[sql] for sql in columns if days.get(sql) in raw}
+
+
 def span_columns(plan: Plan, columns: Sequence[str]) -> str:
     """SQL for `columns` of spans as x_0 …, beside the `day` of each of the rows of `day_rows`.
 
-    Reads `rows_in_order`, those rows with their `gap_days`, whose order stays.
+    Reads `rows_in_order`, those rows by customer and day with their `gap_days`; their order stays.
     """
     of_a_day = daily.of_a_day(_day_columns(plan, _aggregates(plan)), use=plan.vocabulary.use)
     listed = [f"CAST({sql} AS BIGINT) AS x_{place}" for place, sql in enumerate(columns)]

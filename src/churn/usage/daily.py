@@ -207,24 +207,24 @@ def as_known(
     """
 
 
-def in_order(columns: Mapping[str, str], *, first: date, before: date, use: str) -> str:
-    """SQL for the days of `daily` in [first, before), once each, by customer and day: customer_id,
-    day and the columns of the roll-up that `columns` and `use` (see `as_known`) are computed from."""
-    days = stepped(
-        raw_columns(columns, use=use), first=first, before=before, use=use, with_gaps=False
-    )
-    return f"{days} ORDER BY customer_id, day"
+def days_once(columns: Mapping[str, str], *, first: date, before: date, use: str) -> str:
+    """SQL for the days of `daily` in [first, before), once each: customer_id, day and the columns of
+    the roll-up that `columns` and `use` (see `as_known`) are computed from."""
+    raw = raw_columns(columns, use=use)
+    days = stepped(raw, first=first, before=before, use=use, with_gaps=False)
+    return f"SELECT customer_id, day, {', '.join(raw)} FROM ({days}) AS d"
 
 
 def rebuilt(columns: Mapping[str, str], *, slow: str, use: str) -> str:
-    """SQL for the days of the pairs of `slow` as known at their snapshot: snapshot, and as `in_order`
-    by snapshot, customer and day. Reads `daily`, `late` and `snapshot`."""
-    days = _slow_days(raw_columns(columns, use=use), slow=slow, use=use, with_gaps=False)
-    return f"{days} ORDER BY snapshot, customer_id, day"
+    """SQL for the days of the pairs of `slow` as known at their snapshot: snapshot, and as `days_once`.
+    Reads `daily`, `late` and `snapshot`."""
+    raw = raw_columns(columns, use=use)
+    days = _slow_days(raw, slow=slow, use=use, with_gaps=False)
+    return f"SELECT snapshot, customer_id, day, {', '.join(raw)} FROM ({days}) AS d"
 
 
 def of_a_day(columns: Mapping[str, str], *, use: str) -> str:
-    """SQL for `n_use` and `columns` of a row of `in_order`."""
+    """SQL for `n_use` and `columns` of a row of `days_once`."""
     return ", ".join([f"{use} AS n_use", *(f"{sql} AS {name}" for name, sql in columns.items())])
 
 

@@ -101,7 +101,7 @@ class Duck(Engine):
     def _write(self, sql: str, path: Path, rows_per_group: int = ROWS_PER_GROUP) -> None:
         self._execute(
             f"COPY ({sql}) TO {_literal(str(path))} "
-            f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {rows_per_group})"
+            f"(FORMAT parquet, ROW_GROUP_SIZE {rows_per_group})"
         )
 
     def apply(self, function: Batches, query: exp.Expr, schema: pa.Schema) -> pa.Table:

@@ -7,7 +7,8 @@ joins what else is known.
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -160,7 +161,9 @@ class _Spans:
     def __init__(self, engine: Engine, plan: Plan, apart: Apart, *, of_range: bool) -> None:
         self._engine, self._plan, self._apart = engine, plan, apart
         self._columns = apart.columns
-        self._query = panel.span_columns(plan, self._columns)
+        self._as_they_are = windows.as_they_are(plan, self._columns)
+        self._made = [sql for sql in self._columns if sql not in self._as_they_are]
+        self._query = panel.span_columns(plan, self._made)
         asked = [panel.day_rows(plan), panel.late_pairs(plan), panel.late_day_rows(plan)]
         self._rows, self._late_pairs, self._late_rows = (
             ranges.of_range(query) if of_range else query for query in asked
@@ -168,18 +171,18 @@ class _Spans:
 
     def table(self) -> pa.Table:
         """The spans as known at every snapshot: snapshot, customer_id and a column for each."""
-        rows = self._engine.table(self._rows)
+        rows = _in_order(self._engine.table(self._rows))
         everybody = self._of_everybody(rows)
         if not self._plan.has_late:
             return everybody
         slow = self._engine.table(self._late_pairs)
         if not slow.num_rows:
             return everybody
-        days = rows.num_rows / len(pc.unique(rows["customer_id"]))
+        days = len(rows.day) / len(rows.customer_id)
         parts = [everybody.join(slow, ["snapshot", "customer_id"], join_type="left anti")]
         for some in self._that_fit(slow, days):
             self._engine.bind("slow", some)
-            parts.append(self._of_pairs(self._engine.table(self._late_rows)))
+            parts.append(self._of_pairs(_in_order(self._engine.table(self._late_rows))))
         return pa.concat_tables(parts)
 
     def _that_fit(self, slow: pa.Table, days: float) -> Iterator[pa.Table]:
@@ -191,29 +194,23 @@ class _Spans:
         for part in np.array_split(np.arange(len(snapshots)), n_parts):
             yield slow.filter(pc.is_in(slow["snapshot"], snapshots.take(pa.array(part))))
 
-    def _of_everybody(self, rows: pa.Table) -> pa.Table:
-        """The spans of the customers of `rows`, by customer and day, at every snapshot."""
-        ends, ids = _runs(rows["customer_id"])
+    def _of_everybody(self, rows: "_Rows") -> pa.Table:
+        """The spans of the customers of `rows` at every snapshot."""
         at = np.array(self._plan.snapshots, dtype="datetime64[D]").astype(np.int64)
-        day = _epoch_days(rows["day"])
-        origin = int(day.min(initial=0))
-        pairs = self._pairs(rows, np.append(0, ends), day - origin, at - origin)
-        dates = pa.array(at.astype(np.int32), pa.date32())
-        return self._named(
-            dates.take(pa.array(pairs.snapshot)), ids.take(pa.array(pairs.customer)), pairs
-        )
+        origin = int(rows.day.min(initial=0))
+        pairs = self._pairs(rows, rows.day - origin, at - origin)
+        ids = rows.customer_id.take(pa.array(pairs.customer))
+        return self._named(_dates(at[pairs.snapshot]), ids, pairs)
 
-    def _of_pairs(self, rows: pa.Table) -> pa.Table:
-        """The spans of the pairs of `rows`, by snapshot, customer and day, as known at the snapshot.
+    def _of_pairs(self, rows: "_Rows") -> pa.Table:
+        """The spans of the pairs of `rows` as known at the snapshot.
 
         Each is a customer by itself, with days counted to its own snapshot.
         """
-        ends = np.union1d(_runs(rows["snapshot"])[0], _runs(rows["customer_id"])[0])
-        starts = np.append(0, ends)
-        day = _epoch_days(rows["day"]) - _epoch_days(rows["snapshot"])
-        pairs = self._pairs(rows, starts, day, np.zeros(1, dtype=np.int64))
-        first = pa.array(starts[pairs.customer])
-        return self._named(rows["snapshot"].take(first), rows["customer_id"].take(first), pairs)
+        of_row = np.repeat(rows.snapshot, np.diff(rows.starts))
+        pairs = self._pairs(rows, rows.day - of_row, np.zeros(1, dtype=np.int64))
+        ids = rows.customer_id.take(pa.array(pairs.customer))
+        return self._named(_dates(rows.snapshot[pairs.customer]), ids, pairs)
 
     def _named(self, snapshot: pa.Array, customer_id: pa.Array, pairs: Pairs) -> pa.Table:
         spans = {
@@ -222,8 +219,8 @@ class _Spans:
         }
         return pa.table({"snapshot": snapshot, "customer_id": customer_id, **spans})
 
-    def _pairs(self, rows: pa.Table, starts: Whole, day: Whole, snapshots: Whole) -> Pairs:
-        days = Days(starts, day, rows[self._plan.vocabulary.use].to_numpy() > 0)
+    def _pairs(self, rows: "_Rows", day: Whole, snapshots: Whole) -> Pairs:
+        days = Days(rows.starts, day, rows.columns[self._plan.vocabulary.use] > 0)
         columns = self._of_days(rows, days)
         spans, lookback_days = list(self._apart.names), self._plan.lookback_days
         try:
@@ -236,24 +233,67 @@ class _Spans:
                 next_step="look at the values of the log with `churn check`",
             ) from error
 
-    def _of_days(self, rows: pa.Table, days: Days) -> dict[str, Whole]:
+    def _of_days(self, rows: "_Rows", days: Days) -> dict[str, Whole]:
         """SQL of a column that spans read → its values, row by row."""
         gaps, is_null = running.gaps(days)
-        with_gaps = rows.append_column("gap_days", _nullable(gaps, is_null))
-        self._engine.bind("rows_in_order", with_gaps)
+        in_order = {"day": _dates(rows.day), **rows.columns, "gap_days": _nullable(gaps, is_null)}
+        self._engine.bind("rows_in_order", pa.table(in_order))
         table = self._engine.table(self._query)
-        assert table["day"].equals(rows["day"]), "the engine kept the order of the rows"
-        return {sql: table[f"x_{place}"].to_numpy() for place, sql in enumerate(self._columns)}
+        assert np.array_equal(_epoch_days(table["day"]), rows.day), "the engine kept the order"
+        made = {sql: table[f"x_{place}"].to_numpy() for place, sql in enumerate(self._made)}
+        return made | {sql: rows.columns[name] for sql, name in self._as_they_are.items()}
 
 
-def _runs(column: pa.ChunkedArray) -> tuple[Whole, pa.Array]:
-    """Where runs of equal values end, and the value of each."""
-    runs = pc.run_end_encode(column.combine_chunks(), run_end_type=pa.int64())
-    return runs.run_ends.to_numpy(), runs.values
+@dataclass(frozen=True)
+class _Rows:
+    """Days of customers, or of customers as known at a snapshot, one after the other and each by day.
+
+    `starts` has the first row of each and, at its end, the number of rows; `customer_id` and `snapshot`
+    say whom it is of. Dates are days since 1970.
+    """
+
+    starts: Whole
+    customer_id: pa.Array
+    snapshot: Whole
+    day: Whole
+    columns: Mapping[str, Whole]
+
+
+def _in_order(rows: pa.Table) -> _Rows:
+    """`rows` (customer_id, day, where they have one snapshot, and whole numbers) in order.
+
+    An engine would sort the text of the ids, which costs more than reading the rows.
+    """
+    ids = rows["customer_id"].combine_chunks().dictionary_encode()
+    n, codes = max(1, len(ids.dictionary)), ids.indices.to_numpy()
+    rank = np.empty(n, dtype=np.int64)
+    rank[pc.array_sort_indices(ids.dictionary).to_numpy()] = np.arange(len(ids.dictionary))
+    day, whom = _epoch_days(rows["day"]), rank[codes]
+    if "snapshot" in rows.column_names:
+        whom = whom + n * _epoch_days(rows["snapshot"])
+    order = np.argsort((whom << DAY_BITS) + day, kind="stable")
+    starts = np.flatnonzero(np.diff(whom[order], prepend=-1))
+    first = order[starts]
+    numbers = set(rows.column_names) - {"customer_id", "snapshot", "day"}
+    return _Rows(
+        np.append(starts, len(order)),
+        ids.dictionary.take(pa.array(codes[first])),
+        whom[first] // n,
+        day[order],
+        {name: rows[name].to_numpy()[order] for name in sorted(numbers)},
+    )
+
+
+DAY_BITS = 17
+"""Days since 1970 up to the year 2328: what is logged lies between 1990 and 2200."""
 
 
 def _epoch_days(column: pa.ChunkedArray) -> Whole:
     return column.cast(pa.int32()).to_numpy().astype(np.int64)
+
+
+def _dates(epoch_days: Whole) -> pa.Array:
+    return pa.array(epoch_days.astype(np.int32), pa.date32())
 
 
 def _nullable(values: Whole, is_null: Flags) -> pa.Array:
