@@ -40,8 +40,8 @@ ORDERS = {
     "items": contracts.ITEMS.order,
 }
 NAMES = [*ORDERS, "first_days"]
-Days: TypeAlias = Callable[[int], exp.Expr]
-"""The query of `daily` by the bits of its counts."""
+Queries: TypeAlias = Callable[[int], dict[str, exp.Expr]]
+"""The query of each table of `ORDERS` by the bits of counts (see `usage.counts`)."""
 
 PEOPLE_IN_ORDER = "SELECT customer_id, user_id, place, bit FROM people ORDER BY customer_id, place"
 
@@ -69,17 +69,20 @@ def run(settings: Settings) -> None:
         if _width(event_types) != _width(before["event_types"]):
             touched = list(intake.months)
         what = {"with_people": intake.has_user_id, "with_arrival": intake.has_loaded_at}
-        days = cache(lambda bits: daily.daily(Counts(event_types, bits), **what))
-        queries = {
-            "late": daily.late(Counts(event_types), **what),
-            "texts": texts.texts(texts.speaking(settings.rollup.texts, event_types)),
-            "items": items.items(),
-        }
+        spoken = texts.texts(texts.speaking(settings.rollup.texts, event_types))
+        others = {"texts": spoken, "items": items.items()}
+
+        @cache
+        def queries(bits: int) -> dict[str, exp.Expr]:
+            counts = Counts(event_types, bits)
+            days = {"daily": daily.daily(counts, **what), "late": daily.late(counts, **what)}
+            return days | others
+
         facts = _facts(intake, event_types, sides, known_at=settings.known_at)
         facts |= {"texts": settings.rollup.texts, "tables": NAMES}
         # before `daily`, whose facts say which months are done: a run killed in between does them again
         _keep_people(engine, workspace.folder("people"))
-        _roll_up(engine, intake, workspace, touched, days, queries, facts)
+        _roll_up(engine, intake, workspace, touched, queries, facts)
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
@@ -171,13 +174,12 @@ def _roll_up(
     intake: Intake,
     workspace: Workspace,
     touched: list[str],
-    days: Days,
-    queries: dict[str, exp.Expr],
+    queries: Queries,
     facts: dict[str, Any],
 ) -> None:
-    """`daily` and the tables of `queries` anew from the months that stay and the months rolled up again.
+    """The tables of `queries` anew from the months that stay and the months rolled up again.
 
-    `daily` is committed last: it carries the facts that readers begin with.
+    The first, `daily`, is committed last: it carries the facts that readers begin with.
     """
     with ExitStack() as stack:
         places = {}
@@ -186,7 +188,7 @@ def _roll_up(
             places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
         files = _months_at_once if engine.is_distributed else _month_by_month
         with steady.explained(intake.deliveries):
-            parts = files(engine, intake, touched, days, queries, places)
+            parts = files(engine, intake, touched, queries, places)
         steady.refuse_changed(intake.deliveries)
         parts["first_days"] = _first_days(
             engine, intake, workspace, parts["daily"], places["first_days"]
@@ -200,8 +202,7 @@ def _month_by_month(
     engine: Engine,
     intake: Intake,
     touched: list[str],
-    days: Days,
-    queries: dict[str, exp.Expr],
+    queries: Queries,
     places: dict[str, Path],
 ) -> dict[str, dict[str, Path]]:
     """Roll up each touched month into a finished file of every table."""
@@ -210,19 +211,19 @@ def _month_by_month(
     for month in progress.watched(touched, what="rolling up months"):
         intake.bind(engine, month)
         files = {name: places[name] / f"{month}.parquet" for name in ORDERS}
-        bits = _write_days(engine, days, files["daily"], bits=bits)
-        for name, query in queries.items():
-            engine.write(query, files[name], rows_per_group=ROWS_PER_GROUP)
+        bits = _write_days(engine, queries, files["daily"], bits=bits)
+        for name in [name for name in ORDERS if name != "daily"]:
+            engine.write(queries(bits)[name], files[name], rows_per_group=ROWS_PER_GROUP)
         for name, path in files.items():
             written[name][month] = path
     return written
 
 
-def _write_days(engine: Engine, days: Days, path: Path, *, bits: int) -> int:
+def _write_days(engine: Engine, queries: Queries, path: Path, *, bits: int) -> int:
     """Write `daily` of a month, bound as `daily_part`, with counts of `bits` or, where a day has too many
     events for these, of more; how many it took."""
     for wide in COUNT_BITS[COUNT_BITS.index(bits) :]:
-        engine.write(days(wide), path, rows_per_group=ROWS_PER_GROUP)
+        engine.write(queries(wide)["daily"], path, rows_per_group=ROWS_PER_GROUP)
         engine.bind("daily_part", path)
         busiest = engine.table(daily.busiest_day())["n"][0].as_py() or 0
         if busiest < 2**wide:
@@ -234,8 +235,7 @@ def _months_at_once(
     engine: Engine,
     intake: Intake,
     touched: list[str],
-    days: Days,
-    queries: dict[str, exp.Expr],
+    queries: Queries,
     places: dict[str, Path],
 ) -> dict[str, dict[str, Path]]:
     """The same in one job for all of them: a job for each would leave most workers idle."""
@@ -243,7 +243,7 @@ def _months_at_once(
     if not touched:
         return written
     intake.bind(engine, None, among=touched)
-    for name, query in {"daily": days(COUNT_BITS[-1]), **queries}.items():
+    for name, query in queries(COUNT_BITS[-1]).items():
         written[name] = engine.write_parts(
             _with_month(query), places[name], by="month", order=ORDERS[name], parts=touched
         )

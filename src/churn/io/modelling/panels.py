@@ -179,7 +179,7 @@ class _Spans:
         if not slow.num_rows:
             return everybody
         days = len(rows.day) / len(rows.customer_id)
-        parts = [everybody.join(slow, ["snapshot", "customer_id"], join_type="left anti")]
+        parts = [_without(everybody, slow)]
         for some in self._that_fit(slow, days):
             self._engine.bind("slow", some)
             parts.append(self._of_pairs(_in_order(self._engine.table(self._late_rows))))
@@ -282,6 +282,17 @@ def _in_order(rows: pa.Table) -> _Rows:
         day[order],
         {name: rows[name].to_numpy()[order] for name in sorted(numbers)},
     )
+
+
+def _without(rows: pa.Table, pairs: pa.Table) -> pa.Table:
+    """`rows` but those of `pairs` (snapshot, customer_id); a join of Arrow takes twenty times as long."""
+    ids = pc.unique(pairs["customer_id"])
+
+    def keys(table: pa.Table) -> Whole:
+        whom = pc.fill_null(pc.index_in(table["customer_id"], value_set=ids), -1)
+        return (whom.to_numpy().astype(np.int64) << DAY_BITS) + _epoch_days(table["snapshot"])
+
+    return rows.filter(pa.array(~np.isin(keys(rows), keys(pairs))))
 
 
 DAY_BITS = 17
