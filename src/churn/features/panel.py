@@ -27,7 +27,8 @@ def statement(plan: Plan, apart: Apart | None = None) -> exp.Expr:
     window on are known, and `is_involuntary` (see `labels.unpaid`; null for who has not left, and
     where the log cannot tell). Reads `daily`, `late`, `first_days`, `customers`, `subscriptions`,
     `contacts`. Population first, usage left-joined; ordered by customer and snapshot. With `apart`
-    also `spans`, which stand for what is in it (see `windows.usage`).
+    also `spans`, which stand for what is in it (see `windows.usage`), and, where labels are a matter
+    of silence, `silences` (see `labels.silences`).
     """
     others = beside.wanted(plan.features, plan.vocabulary)
     outcomes = OUTCOMES if plan.labels_known_on else ()
@@ -40,7 +41,7 @@ def statement(plan: Plan, apart: Apart | None = None) -> exp.Expr:
             known="m.known_before", seen="m.snapshot", columns="m.snapshot"
         ),
         "subscribed": labels.subscribed(),
-        **(_labels(plan) if outcomes else {}),
+        **(_labels(plan, apart) if outcomes else {}),
         "population": labels.population(plan.definition),
         "first_events": _FIRST_EVENTS,
         "attributes": _attributes(plan),
@@ -86,9 +87,16 @@ def span_columns(plan: Plan, columns: Sequence[str]) -> exp.Expr:
     return _sql(windows.span_columns(plan, columns))
 
 
+def late_label_days(plan: Plan) -> exp.Expr:
+    """The days with qualifying events of which only a part is known when labels are: customer_id, day."""
+    return _sql(
+        f"SELECT customer_id, day FROM ({_late_label_days(plan)}) AS d WHERE n_qualifying > 0"
+    )
+
+
 def of_peers(plan: Plan) -> Plan:
     """The plan of the features alone whose mean over everybody others of `plan` read."""
-    return replace(plan, features=peers.read(plan.features))
+    return replace(plan, features=peers.read(plan.features), labels_known_on=None)
 
 
 def totals_of_peers(plan: Plan, apart: Apart) -> exp.Expr:
@@ -185,13 +193,18 @@ def _snapshots(plan: Plan) -> str:
     return f"SELECT {columns} FROM (VALUES {', '.join(rows)}) AS s({columns})"
 
 
-def _labels(plan: Plan) -> dict[str, str]:
+def _labels(plan: Plan, apart: Apart | None) -> dict[str, str]:
     """The statement's tables up to `leavers`, who left from the label window on, and `unpaid`."""
     failures = _failures(plan)
+    if not plan.has_silences:
+        before = {"settled": _settled(plan)}
+    elif apart is not None:
+        before = {"silent": "SELECT customer_id, day, next_day FROM silences"}
+    else:
+        silent = labels.silences(plan.definition, known=_date(plan.labels_as_of))
+        before = {"label_days": _label_days(plan), "silent": silent}
     return {
-        "settled": _settled(plan),
-        "label_days": _label_days(plan),
-        "silent": labels.silences(plan.definition, known=_date(plan.labels_as_of)),
+        **before,
         "leavers": labels.left(plan.definition),
         **({"failures": failures, "unpaid": labels.unpaid()} if failures else {}),
     }
@@ -212,15 +225,24 @@ def _label_days(plan: Plan) -> str:
     """The days with qualifying events from the first that makes a customer active on, as known
     when labels are known."""
     known = _date(plan.labels_as_of)
-    sql = plan.qualifying
-    first = _date(min(plan.snapshots) - timedelta(days=plan.definition.active_days))
     return f"""
-        SELECT customer_id, day, {sql} AS n_qualifying FROM daily
-        WHERE last_known_on <= {known} AND day >= {first} AND day < {known}
-        UNION ALL
-        SELECT customer_id, day, {sql} AS n_qualifying FROM late
-        WHERE known_on <= {known} AND last_known_on > {known} AND day >= {first} AND day < {known}
+        SELECT customer_id, day, {plan.qualifying} AS n_qualifying FROM daily
+        WHERE last_known_on <= {known} AND day >= {_first_label_day(plan)} AND day < {known}
+        UNION ALL {_late_label_days(plan)}
     """
+
+
+def _late_label_days(plan: Plan) -> str:
+    known = _date(plan.labels_as_of)
+    return f"""
+        SELECT customer_id, day, {plan.qualifying} AS n_qualifying FROM late
+        WHERE known_on <= {known} AND last_known_on > {known} AND day >= {_first_label_day(plan)}
+            AND day < {known}
+    """
+
+
+def _first_label_day(plan: Plan) -> str:
+    return _date(min(plan.snapshots) - timedelta(days=plan.definition.active_days))
 
 
 def _failures(plan: Plan) -> str | None:

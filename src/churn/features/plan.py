@@ -40,6 +40,16 @@ class Plan:
         return min(self.snapshots) - timedelta(days=self.lookback_days)
 
     @property
+    def read_before(self) -> date:
+        """The day behind the last that is read of usage."""
+        return max(*self.snapshots, self.labels_known_on or date.min)
+
+    @property
+    def has_silences(self) -> bool:
+        """Whether labels are a matter of days without qualifying events."""
+        return self.labels_known_on is not None and self.definition.name == "inactivity"
+
+    @property
     def reads_from(self) -> date:
         """The first day of usage that any statement of the plan reads."""
         active = min(self.snapshots) - timedelta(max(self.definition.active_days, INVOLUNTARY_DAYS))

@@ -53,12 +53,15 @@ def of_customers(table: str, *, first: str | None, before: str | None) -> exp.Ex
 
 
 def size(plan: Plan) -> exp.Expr:
-    """How many days the snapshots of `plan` look back to, and how many customers there are: n_days,
+    """How many days `plan` reads of usage, and how many customers there are: n_days,
     n_customers. Reads `daily` and `first_days`."""
     return _sql(f"""
-        SELECT COUNT(*) AS n_days, MAX(c.n) AS n_customers FROM daily
-        CROSS JOIN (SELECT COUNT(DISTINCT customer_id) AS n FROM first_days) AS c
-        WHERE day >= {_date(plan.first_day)} AND day < {_date(max(plan.snapshots))}
+        SELECT d.n_days, c.n_customers FROM (
+            SELECT COUNT(*) AS n_days FROM daily
+            WHERE day >= {_date(plan.first_day)} AND day < {_date(plan.read_before)}
+        ) AS d CROSS JOIN (
+            SELECT COUNT(DISTINCT customer_id) AS n_customers FROM first_days
+        ) AS c
     """)
 
 

@@ -60,6 +60,17 @@ def gaps(days: Days) -> tuple[Whole, Flags]:
     return days.day - days.day[before], ~days.is_use | (before < first)
 
 
+def silences(
+    whom: Whole, day: Whole, *, known: int, longer_than: int
+) -> tuple[Whole, Whole, Whole]:
+    """The days, one customer (`whom`) after the other and each by day, that more than `longer_than` days
+    without another follow, up to `known`: whom, day, next day (see `labels.silences`)."""
+    next_day = np.append(day[1:], known)
+    next_day[:-1][whom[1:] != whom[:-1]] = known
+    is_long = next_day - day > longer_than
+    return whom[is_long], day[is_long], next_day[is_long]
+
+
 def of_spans(
     days: Days,
     columns: Mapping[str, Whole],

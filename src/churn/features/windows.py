@@ -54,14 +54,14 @@ def day_rows(plan: Plan) -> str:
     """SQL for the days from `plan.first_day` on, as the roll-up has them.
 
     Once each: customer_id, day and what spans are computed from; totals over all rows whenever they
-    arrived. Reads `daily`.
+    arrived. Where labels are a matter of silence also `n_labelled`, the qualifying events of a day of
+    which all is known when labels are. Reads `daily`.
     """
-    return daily.days_once(
-        _day_columns(plan, _aggregates(plan)),
-        first=plan.first_day,
-        before=max(plan.snapshots),
-        use=plan.vocabulary.use,
-    )
+    raw = daily.raw_columns(_day_columns(plan, _aggregates(plan)), use=plan.vocabulary.use)
+    if plan.has_silences:
+        known = f"last_known_on <= DATE '{plan.labels_as_of}'"
+        raw = [*raw, f"CASE WHEN {known} THEN {plan.qualifying} ELSE 0 END AS n_labelled"]
+    return daily.days_once(raw, first=plan.first_day, before=plan.read_before)
 
 
 def late_pairs(plan: Plan) -> str:

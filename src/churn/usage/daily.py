@@ -207,12 +207,12 @@ def as_known(
     """
 
 
-def days_once(columns: Mapping[str, str], *, first: date, before: date, use: str) -> str:
-    """SQL for the days of `daily` in [first, before), once each: customer_id, day and the columns of
-    the roll-up that `columns` and `use` (see `as_known`) are computed from."""
-    raw = raw_columns(columns, use=use)
-    days = stepped(raw, first=first, before=before, use=use, with_gaps=False)
-    return f"SELECT customer_id, day, {', '.join(raw)} FROM ({days}) AS d"
+def days_once(raw: Iterable[str], *, first: date, before: date) -> str:
+    """SQL for the days of `daily` in [first, before), once each: customer_id, day and `raw`."""
+    return f"""
+        SELECT customer_id, day, {", ".join(raw)} FROM daily
+        WHERE day >= DATE '{first}' AND day < DATE '{before}'
+    """
 
 
 def rebuilt(columns: Mapping[str, str], *, slow: str, use: str) -> str:

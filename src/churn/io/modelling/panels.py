@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def _ranges(engine: Engine, plan: Plan, apart: Apart, bounds: Sequence[Bound]) -
             for table in ranges.OF_CUSTOMERS:
                 rows = ranges.of_customers(table, first=first, before=before)
                 engine.view(ranges.in_range(table), rows)
-        engine.bind("spans", made.table())
+        made.bind()
         yield
 
 
@@ -156,7 +157,7 @@ def _bounds(engine: Engine, plan: Plan, *, n_columns: int) -> list[Bound]:
 
 
 class _Spans:
-    """Days in order → the spans of their customers."""
+    """Days in order → the spans of their customers, and where they were silent."""
 
     def __init__(self, engine: Engine, plan: Plan, apart: Apart, *, of_range: bool) -> None:
         self._engine, self._plan, self._apart = engine, plan, apart
@@ -165,13 +166,38 @@ class _Spans:
         self._made = [sql for sql in self._columns if sql not in self._as_they_are]
         self._query = panel.span_columns(plan, self._made)
         asked = [panel.day_rows(plan), panel.late_pairs(plan), panel.late_day_rows(plan)]
-        self._rows, self._late_pairs, self._late_rows = (
+        if plan.has_silences:
+            asked.append(panel.late_label_days(plan))
+        self._rows, self._late_pairs, self._late_rows, *self._late_label_days = (
             ranges.of_range(query) if of_range else query for query in asked
         )
 
-    def table(self) -> pa.Table:
-        """The spans as known at every snapshot: snapshot, customer_id and a column for each."""
+    def bind(self) -> None:
+        """Make tables `spans` and, where the plan has any, `silences` of the customers in range."""
         rows = _in_order(self._engine.table(self._rows))
+        if self._plan.has_silences:
+            self._engine.bind("silences", self._silences(rows))
+        self._engine.bind("spans", self._table(rows))
+
+    def _silences(self, rows: "_Rows") -> pa.Table:
+        """The silences of the customers of `rows` as known when labels are: customer_id, day, next_day."""
+        known = _epoch_day(self._plan.labels_as_of)
+        counts = (rows.columns["n_labelled"] > 0) & (rows.day < known)
+        whom = np.repeat(np.arange(len(rows.customer_id)), np.diff(rows.starts))[counts]
+        day = rows.day[counts]
+        if self._plan.has_late:
+            late = self._engine.table(self._late_label_days[0])
+            places = pc.index_in(late["customer_id"], value_set=rows.customer_id)
+            whom, day = np.append(whom, places), np.append(day, _epoch_days(late["day"]))
+            order = np.argsort((whom << DAY_BITS) + day, kind="stable")
+            whom, day = whom[order], day[order]
+        longer_than = self._plan.definition.horizon_days
+        whom, day, next_day = running.silences(whom, day, known=known, longer_than=longer_than)
+        ids = rows.customer_id.take(pa.array(whom))
+        return pa.table({"customer_id": ids, "day": _dates(day), "next_day": _dates(next_day)})
+
+    def _table(self, rows: "_Rows") -> pa.Table:
+        """The spans as known at every snapshot: snapshot, customer_id and a column for each."""
         everybody = self._of_everybody(rows)
         if not self._plan.has_late:
             return everybody
@@ -196,7 +222,7 @@ class _Spans:
 
     def _of_everybody(self, rows: "_Rows") -> pa.Table:
         """The spans of the customers of `rows` at every snapshot."""
-        at = np.array(self._plan.snapshots, dtype="datetime64[D]").astype(np.int64)
+        at = np.array([_epoch_day(snapshot) for snapshot in self._plan.snapshots])
         origin = int(rows.day.min(initial=0))
         pairs = self._pairs(rows, rows.day - origin, at - origin)
         ids = rows.customer_id.take(pa.array(pairs.customer))
@@ -301,6 +327,10 @@ DAY_BITS = 17
 
 def _epoch_days(column: pa.ChunkedArray) -> Whole:
     return column.cast(pa.int32()).to_numpy().astype(np.int64)
+
+
+def _epoch_day(day: date) -> int:
+    return (day - date(1970, 1, 1)).days
 
 
 def _dates(epoch_days: Whole) -> pa.Array:
