@@ -65,9 +65,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(place: Path) -> dict:
+def written(place: Path) -> bytes:
     backtest.run(settings(place))
-    return json.loads((place / "backtest" / "backtest.json").read_text())
+    return (place / "backtest" / "backtest.json").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def report(written: bytes) -> dict:
+    return json.loads(written)
 
 
 def test_the_report_holds_what_was_promised(place: Path, report: dict) -> None:
@@ -145,10 +150,9 @@ def test_a_grid_on_the_command_line_can_be_compared(
 
 
 @pytest.mark.slow
-def test_the_same_command_twice_gives_the_same_bytes(place: Path, report: dict) -> None:
-    before = (place / "backtest" / "backtest.json").read_bytes()
+def test_the_same_command_twice_gives_the_same_bytes(place: Path, written: bytes) -> None:
     backtest.run(settings(place))
-    assert (place / "backtest" / "backtest.json").read_bytes() == before
+    assert (place / "backtest" / "backtest.json").read_bytes() == written
 
 
 def test_an_origin_is_the_training_that_would_have_run_on_that_day(place: Path) -> None:
