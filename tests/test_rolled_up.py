@@ -96,8 +96,8 @@ def test_a_log_that_is_loaded_once_a_week_is_rebuilt_a_few_snapshots_at_a_time(
     rows: list[int] = []
     rebuilt = panels._Spans._of_pairs
 
-    def counted(spans: panels._Spans, found: pa.Table) -> pa.Table:
-        rows.append(found.num_rows)
+    def counted(spans: panels._Spans, found: panels._Rows) -> pa.Table:
+        rows.append(len(found.day))
         return rebuilt(spans, found)
 
     monkeypatch.setattr(panels._Spans, "_of_pairs", counted)
@@ -110,6 +110,33 @@ def test_a_log_that_is_loaded_once_a_week_is_rebuilt_a_few_snapshots_at_a_time(
     assert len(rows) > 1
     assert max(rows) < n_rows == sum(rows)
     assert whole == worlds.by_reference(World(events=events), question)
+
+
+@pytest.mark.parametrize("busiest", [127, 128, 32_767, 32_768])
+def test_days_are_counted_right_however_busy(tmp_path: Path, busiest: int) -> None:
+    """A quiet month, one with a day of so many events of the last type, and a quiet one again."""
+    types = [f"type_{n:02d}" for n in range(20)]
+    log = [
+        event("ann", day) | {"event": name, "loaded_at": None}
+        for day in (0, 40, 70)
+        for name in types[: day // 3 + 1]
+    ]
+    crowd = event("bob", 40) | {"event": types[8], "loaded_at": None}
+    late = event("bob", 40, loaded_on=FIRST + timedelta(days=45)) | {"event": types[8]}
+    place = worlds.rolled_up(World(events=[*log, *[crowd] * (busiest - 1), late]), tmp_path)
+    event_types = Workspace(place).usage_facts()["event_types"]
+    assert event_types == types
+    daily = tables.read(place / "daily", made_by="rollup").set_index(["customer_id", "day"])
+    bob = daily.loc["bob"].iloc[0]
+    assert (bob["n"], bob["c_08"], bob["n_other"]) == (busiest, busiest, 0)
+    assert bob["event_mask"] == 1 << 8
+    for day in (0, 40, 70):
+        ann = daily.loc[("ann", FIRST + timedelta(days=day))]
+        there = min(day // 3 + 1, len(types))
+        assert [ann[f"c_{n:02d}"] for n in range(24)] == [1] * there + [0] * (24 - there)
+        assert ann["event_mask"] == (1 << there) - 1
+    rows = tables.read(place / "late", made_by="rollup")
+    assert sorted(rows["c_08"]) == [1, busiest - 1]
 
 
 def test_a_query_that_does_not_fit_its_tables_is_refused() -> None:

@@ -202,3 +202,21 @@ def test_large_values_of_many_customers_are_no_total_of_one() -> None:
     asked = {"value": np.full(n, 2**60)}
     pairs = running.of_spans(days, asked, [span], np.array([3]), lookback_days=9)
     assert set(pairs.values[span][0].tolist()) == {2**60}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99)), max_size=30, unique=True),
+    st.integers(1, 40),
+)
+def test_silences_lie_between_days_or_last_to_the_end(
+    pairs: list[tuple[int, int]], longer_than: int
+) -> None:
+    pairs = sorted(pairs)
+    whom, day = (np.array([pair[n] for pair in pairs], dtype=np.int64) for n in (0, 1))
+    found = running.silences(whom, day, known=100, longer_than=longer_than)
+    expected = []
+    for customer, first in pairs:
+        after = min([other for who, other in pairs if who == customer and other > first] + [100])
+        if after - first > longer_than:
+            expected.append((customer, first, after))
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
