@@ -38,7 +38,7 @@ class Duck(Engine):
             config={
                 "threads": resources.threads,
                 "memory_limit": f"{limit}B" if limit else resources.memory_limit,
-                # kept from one query to the next: fresh memory costs a panel a twentieth of its time
+                # kept from one query to the next, of which a panel asks many: fresh memory is slow
                 "block_allocator_memory": f"{min(KEPT, limit // 4)}B",
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
