@@ -40,11 +40,11 @@ def wanted(features: Sequence[Feature], vocabulary: Vocabulary) -> Beside:
     if written := aggregating(features, "texts"):
         found.after["messages"] = _messages(vocabulary)
         found.after["written"] = _per_customer(sql(written), "messages")
-        found.joins.append(_join("written", ALIASES["texts"]))
+        found.joins.append(join("written", ALIASES["texts"]))
     if handled := aggregating(features, "items"):
         found.after["things"] = _THINGS
         found.after["handled"] = _per_customer(sql(handled), _weighed(vocabulary))
-        found.joins.append(_join("handled", ALIASES["items"]))
+        found.joins.append(join("handled", ALIASES["items"]))
     if shared := peers.read(features):
         found.after["peers"] = peers.means(shared)
         found.columns += [f'e."{PEERS}{item.name}"' for item in shared]
@@ -52,7 +52,7 @@ def wanted(features: Sequence[Feature], vocabulary: Vocabulary) -> Beside:
     if counts := sequenced(features, vocabulary):
         found.after["last_types"] = sequence.last_types(counts)
         found.columns += [f"q.{name}" for name in sequence.COLUMNS]
-        found.joins.append(_join("last_types", "q"))
+        found.joins.append(join("last_types", "q"))
     return found
 
 
@@ -145,7 +145,7 @@ def _per_customer(aggregates: str, rows: str) -> str:
     return f"SELECT snapshot, customer_id, {aggregates} FROM {rows} GROUP BY snapshot, customer_id"
 
 
-def _join(table: str, alias: str) -> str:
+def join(table: str, alias: str) -> str:
     return (
         f"LEFT JOIN {table} AS {alias} "
         f"ON {alias}.snapshot = p.snapshot AND {alias}.customer_id = p.customer_id"

@@ -36,13 +36,13 @@ class Definition:
 def population(definition: Definition) -> str:
     """SQL for the customers who could churn at each snapshot: (snapshot, customer_id).
 
-    Reads `snapshot` and, for `inactivity`, `usage` (n_qualifying_active: qualifying events in the
-    `active_days` before), for `cancellation` `subscribed` (see `subscription_versions`). Usage is
-    joined to the population later, so subscribers without events stay.
+    For `inactivity` these are rows of `usage`, all columns of it (n_qualifying_active: qualifying events
+    in the `active_days` before), for `cancellation` of `subscribed` (see `subscription_versions`). To
+    these usage is joined later, so subscribers without events stay.
     """
     if definition.name == "cancellation":
         return "SELECT snapshot, customer_id FROM subscribed"
-    return "SELECT snapshot, customer_id FROM usage WHERE n_qualifying_active > 0"
+    return "SELECT * FROM usage WHERE n_qualifying_active > 0"
 
 
 def subscription_versions(*, known: str, seen: str, columns: str) -> str:

@@ -308,8 +308,11 @@ def _attributes(plan: Plan) -> str:
 
 def _joined(plan: Plan, others: Beside) -> str:
     """The population with its usage, contract, attributes, contacts and label."""
+    aliases, usage = beside.ALIASES, beside.join("usage", beside.ALIASES["days"])
+    if plan.definition.name == "inactivity":  # the population is usage
+        aliases, usage = {**aliases, "days": "p"}, ""
     aggregates = "".join(
-        f', {_filled(item, _quoted(beside.ALIASES[item.rows], item))} AS "{item.name}"'
+        f', {_filled(item, _quoted(aliases[item.rows], item))} AS "{item.name}"'
         for item in levels(plan.features)[0]
     )
     read = "".join(f", {column}" for column in others.columns)
@@ -332,8 +335,7 @@ def _joined(plan: Plan, others: Beside) -> str:
             t.since_contact_days AS its_since_contact_days,
             s.day_of_year AS its_day_of_year {outcomes}
         FROM population AS p JOIN snapshot AS s ON s.snapshot = p.snapshot
-        LEFT JOIN usage AS u ON u.snapshot = p.snapshot AND u.customer_id = p.customer_id
-        {" ".join(others.joins)}
+        {usage} {" ".join(others.joins)}
         LEFT JOIN first_events AS f ON f.snapshot = p.snapshot AND f.customer_id = p.customer_id
         LEFT JOIN subscribed AS b ON b.snapshot = p.snapshot AND b.customer_id = p.customer_id
         LEFT JOIN attributes AS a ON a.snapshot = p.snapshot AND a.customer_id = p.customer_id
