@@ -1,6 +1,7 @@
 """What a panel finds in a roll-up that died half-way, that is all late, or that a definition does not fit."""
 
 import datetime as dt
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pyarrow as pa
 import pytest
 import world as worlds
 from reference import Row, World
-from sqlglot import parse_one
+from sqlglot import exp, parse_one
 from world import Question
 
 from churn.errors import ConfigurationError, InputError
+from churn.features import panel
 from churn.features.definitions import Feature
 from churn.features.vocabulary import Vocabulary
 from churn.io import tables
@@ -137,6 +139,34 @@ def test_days_are_counted_right_however_busy(tmp_path: Path, busiest: int) -> No
         assert ann["event_mask"] == (1 << there) - 1
     rows = tables.read(place / "late", made_by="rollup")
     assert sorted(rows["c_08"]) == [1, busiest - 1]
+
+
+def test_a_panel_that_comes_out_of_order_is_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once in the memory of a scoring and once as files, of a few ranges of customers."""
+    events = [event(f"k{n}", day) for n in range(9) for day in range(0, 70, n + 1)]
+    place = worlds.rolled_up(World(events=events), tmp_path)
+    question = asked(TENURE, N_28D, snapshots=(SNAPSHOT - timedelta(days=14), SNAPSHOT))
+    asked_for: list[str] = []
+
+    def backwards(statement: exp.Expr) -> exp.Expr:
+        sql = statement.sql(dialect="duckdb")
+        return parse_one(sql.replace("customer_id, snapshot", "customer_id DESC"), dialect="duckdb")
+
+    def told(statements: list[exp.Expr], made: Callable[[exp.Expr], pa.Table]) -> pa.Table:
+        rows = in_turn(statements, made)
+        asked_for.append(f"{len(statements)} {rows['customer_id'].to_pylist()}")
+        return rows
+
+    whole = worlds.by_engine(place, question)
+    in_turn = panels._in_turn
+    monkeypatch.setattr(panel, "as_it_comes", backwards)
+    monkeypatch.setattr(panels, "_in_turn", told)
+    monkeypatch.setattr(panels, "CELLS_AT_ONCE", 500)
+    assert worlds.by_engine(place, question) == whole
+    assert len(asked_for) > 2
+    assert {said[0] for said in asked_for} == {"1"}
 
 
 def test_a_query_that_does_not_fit_its_tables_is_refused() -> None:

@@ -67,6 +67,13 @@ def statement(plan: Plan, apart: Apart | None = None) -> exp.Expr:
     """)
 
 
+def as_it_comes(statement: exp.Expr) -> exp.Expr:
+    """`statement` without its order."""
+    chosen = statement.copy()
+    chosen.set("order", None)
+    return chosen
+
+
 def day_rows(plan: Plan) -> exp.Expr:
     """The days that `spans` are made of (see `windows.day_rows`)."""
     return _sql(windows.day_rows(plan))
