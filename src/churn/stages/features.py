@@ -5,8 +5,10 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
 
 from churn.features import panel
 from churn.features.definitions import Feature
@@ -32,13 +34,14 @@ def run(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tables.staging(folder) as place:
             panels.write(engine, plan, place / "panel")
+            rows = pq.read_table(place / "panel", columns=["snapshot", "label", "label_mature"])
             tables.commit(
                 folder,
                 {"panel": place / "panel"},
                 keep=[],
                 facts=_facts(plan, as_of, settings),
             )
-    _report(folder, plan.features)
+    _report(rows.to_pandas(), plan.features)
     sink.send(settings.sink, ["panel"], place=settings.place, as_of=as_of)
 
 
@@ -58,9 +61,7 @@ def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
     return facts | {"features_version": hashlib.sha256(spelled.encode()).hexdigest()[:12]}
 
 
-def _report(folder: Path, features: Sequence[Feature]) -> None:
-    asked = ["snapshot", "label", "label_mature"]
-    rows = tables.read(folder, made_by="features", columns=asked)
+def _report(rows: pd.DataFrame, features: Sequence[Feature]) -> None:
     mature = rows[rows["label_mature"]]
     log.info(
         "panel: %s rows, %d snapshots, %d features in %d families; churn %.1f %% of %s mature rows",
