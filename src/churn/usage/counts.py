@@ -14,8 +14,9 @@ COUNT_BITS = (7, 15, 31)
 class Counts:
     """How the events of each type are counted: several counts share a 64-bit sum.
 
-    A sum for each type would be most of the work. With `bits` each, no count of a customer-day may reach
-    2 ** bits: whoever takes fewer than 31, which nobody's day reaches, looks at the `busiest_day`.
+    A sum for each type costs more than grouping the events by day. With `bits` each, no count of a
+    customer-day may reach 2 ** bits: whoever takes fewer than 31, which nobody's day reaches, looks at
+    the `busiest_day`.
     """
 
     event_types: Sequence[str]
