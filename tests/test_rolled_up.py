@@ -169,6 +169,29 @@ def test_a_panel_that_comes_out_of_order_is_sorted(
     assert {said[0] for said in asked_for} == {"1"}
 
 
+def test_a_range_of_customers_fits_though_most_before_it_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids count up with time, so that the last ranges are all alive."""
+    gone = [event(f"a{n:03d}", -900) for n in range(200)]
+    here = [event(f"z{n:02d}", day) for n in range(20) for day in range(70)]
+    place = worlds.rolled_up(World(events=[*gone, *here]), tmp_path)
+    question, room = asked(N_28D), 4_000
+    whole = worlds.by_engine(place, question)
+    days: list[int] = []
+
+    def told(rows: pa.Table) -> panels._Rows:
+        days.append(rows.num_rows * rows.num_columns)
+        return in_order(rows)
+
+    in_order = panels._in_order
+    monkeypatch.setattr(panels, "_in_order", told)
+    monkeypatch.setattr(panels, "CELLS_AT_ONCE", room)
+    assert worlds.by_engine(place, question) == whole
+    assert sum(days) > room
+    assert max(days) <= room
+
+
 def test_a_query_that_does_not_fit_its_tables_is_refused() -> None:
     with opened(Resources(threads=1)) as engine:
         engine.bind("days", pa.table({"n": pa.array([2**62, 2**62])}))

@@ -96,9 +96,10 @@ def span_columns(plan: Plan, columns: Sequence[str]) -> exp.Expr:
 
 def late_label_days(plan: Plan) -> exp.Expr:
     """The days with qualifying events of which only a part is known when labels are: customer_id, day."""
-    return _sql(
-        f"SELECT customer_id, day FROM ({_late_label_days(plan)}) AS d WHERE n_qualifying > 0"
-    )
+    return _sql(f"""
+        SELECT customer_id, day FROM ({_late_label_days(plan)}) AS d
+        WHERE n_qualifying > 0 AND day >= {_date(plan.first_day)}
+    """)
 
 
 def of_peers(plan: Plan) -> Plan:

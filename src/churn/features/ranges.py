@@ -53,15 +53,13 @@ def of_customers(table: str, *, first: str | None, before: str | None) -> exp.Ex
 
 
 def size(plan: Plan) -> exp.Expr:
-    """How many days `plan` reads of usage, and how many customers there are: n_days,
-    n_customers. Reads `daily` and `first_days`."""
+    """How many days `plan` reads of usage, and of how many customers: n_days, n_customers.
+
+    Of those alone: where most are long gone, some ranges of ids have none of them and others no one else.
+    """
     return _sql(f"""
-        SELECT d.n_days, c.n_customers FROM (
-            SELECT COUNT(*) AS n_days FROM daily
-            WHERE day >= {_date(plan.first_day)} AND day < {_date(plan.read_before)}
-        ) AS d CROSS JOIN (
-            SELECT COUNT(DISTINCT customer_id) AS n_customers FROM first_days
-        ) AS c
+        SELECT COUNT(*) AS n_days, COUNT(DISTINCT customer_id) AS n_customers FROM daily
+        WHERE day >= {_date(plan.first_day)} AND day < {_date(plan.read_before)}
     """)
 
 
