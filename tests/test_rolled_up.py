@@ -144,7 +144,7 @@ def test_days_are_counted_right_however_busy(tmp_path: Path, busiest: int) -> No
 def test_a_panel_that_comes_out_of_order_is_sorted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once in the memory of a scoring and once as files, of a few ranges of customers."""
+    """A few ranges of customers: the first is made again, the others are sorted at once."""
     events = [event(f"k{n}", day) for n in range(9) for day in range(0, 70, n + 1)]
     place = worlds.rolled_up(World(events=events), tmp_path)
     question = asked(TENURE, N_28D, snapshots=(SNAPSHOT - timedelta(days=14), SNAPSHOT))

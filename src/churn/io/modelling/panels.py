@@ -129,7 +129,7 @@ def _statements(engine: Engine, plan: Plan) -> Iterator[list[exp.Expr]]:
     """Statements for each range of customers, of which the last gives the panel in its order; what they
     read is there until the next ones are asked for.
 
-    The first does without a sort, which is a tenth of the work: `spans` are in order, and where they are
+    The first does without a sort, up to a tenth of the work: `spans` are in order, and where they are
     the population an engine keeps it through the joins. Nobody promises that, so it has to be looked at.
     """
     apart = windows.taken_apart(plan)
