@@ -68,7 +68,7 @@ class Logbook:
 
 def events(intake: Intake, month: str | None = None) -> list[dict[str, Any]]:
     """`clean_events` as rows in a total order."""
-    with opened(Resources()) as engine:
+    with opened(Resources()) as engine, intake.explained(engine):
         intake.bind(engine, month)
         query = parse_one("SELECT * FROM clean_events", dialect="duckdb")
         rows = engine.table(query).to_pylist()

@@ -298,9 +298,9 @@ def test_a_parquet_file_that_is_damaged_inside_is_named(book):
     content = bytearray(path.read_bytes())
     content[100:400] = b"\xff" * 300
     path.write_bytes(bytes(content))
-    error = refusal(book)
-    assert error.exit_code in (1, 3)
-    assert str(path) in str(error)
+    with pytest.raises(InputError, match="damaged inside") as caught:
+        events(book.take_in())
+    assert str(path) in str(caught.value)
 
 
 def test_a_damaged_index_says_what_to_delete(book):

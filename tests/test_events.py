@@ -4,6 +4,7 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from logbook import Logbook, day, events, row
 from sqlglot import parse_one
@@ -12,7 +13,8 @@ from churn.io.engine import Resources, opened
 from churn.timeline import Arrival
 from churn.usage import columns, duplicates
 from churn.usage.columns import Column
-from churn.usage.events import like
+from churn.usage.events import Rules, broken_rules, like, tally
+from churn.usage.reading import Reading
 
 
 @pytest.fixture
@@ -180,3 +182,56 @@ def test_hashes_are_compared_in_parts_where_there_are_many(book, monkeypatch):
 )
 def test_globs_become_like_patterns(glob, pattern):
     assert like(glob) == pattern
+
+
+GOOD = {
+    "customer_id": "a",
+    "ts": datetime(2026, 1, 5),
+    "event": "login",
+    "value": 1.0,
+    "loaded_at": datetime(2026, 1, 5),
+}
+READING = Reading(
+    tuple(
+        (name, Column(name, "number" if name == "value" else kind))
+        for name, kind in zip(GOOD, ["text", "timestamp", "text", "", "timestamp"], strict=True)
+    )
+)
+BAD = [
+    ("customer_id", None, 2),
+    ("customer_id", "", 2),
+    ("customer_id", " \t\n", 2),
+    ("ts", None, 3),
+    ("ts", datetime(1989, 12, 31), 5),
+    ("ts", datetime(2200, 1, 1), 5),
+    ("event", None, 6),
+    ("event", " ", 6),
+    ("value", float("nan"), 7),
+    ("value", float("-inf"), 7),
+    ("value", 9.1e13, 7),
+    ("value", -9.1e13, 7),
+    ("loaded_at", datetime(1989, 12, 31), 8),
+    ("loaded_at", datetime(2200, 1, 1), 8),
+    ("ts", datetime(2027, 2, 1), 11),
+]
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize(("column", "value", "code"), [*BAD, ("value", None, 0)])
+def test_one_bad_row_is_found_without_judging_all(tmp_path, column, value, code, statistics):
+    rows = pa.Table.from_pylist([GOOD] * 300)
+    rows = rows.set_column(
+        rows.schema.get_field_index(column),
+        column,
+        pa.array([*rows[column].to_pylist()[:-1], value], rows.schema.field(column).type),
+    )
+    path = tmp_path / "a.parquet"
+    pq.write_table(rows, path, row_group_size=100, write_statistics=statistics)
+    with opened(Resources()) as engine:
+        engine.bind("raw", path, row_numbers=True)
+        broken = engine.table(broken_rules(READING))["code"].to_pylist()
+        few = engine.table(tally(READING, Rules(), broken=broken)).to_pylist()
+        every = engine.table(tally(READING, Rules())).to_pylist()
+    assert few == every
+    assert code in broken or not (code or broken)
+    assert [row["n"] for row in few if row["fault"] == code] == [1 if code else 300]

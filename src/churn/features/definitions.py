@@ -134,7 +134,9 @@ def catalogue(features: Sequence[Feature], *, off: Sequence[str] = ()) -> str:
 def _entries(file: str, text: str) -> Iterable[tuple[str, int, dict[str, Any]]]:
     """(family, line, entry) for every definition in a YAML document."""
     try:
-        node, document = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+        loader = yaml.CSafeLoader(text)
+        node = loader.get_single_node()
+        document = loader.construct_document(node) if node else None
     except yaml.YAMLError as error:
         raise _refusal(
             file, 1, f"not YAML: {str(error).splitlines()[0]}", "a YAML document"

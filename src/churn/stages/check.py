@@ -43,7 +43,7 @@ def run(settings: Settings) -> None:
             cache=scratch / "deliveries",
         )
         sides = sources.side_tables(settings.source, workspace=own, cache=scratch / "deliveries")
-        with opened(resources(settings.engine)) as engine:
+        with opened(resources(settings.engine)) as engine, intake.explained(engine):
             intake.bind(engine, None)
             counts = {name: table.num_rows for name, table in sides.items()}
             report(findings(intake, engine, sides=counts))

@@ -65,7 +65,8 @@ def run(settings: Settings) -> None:
     with opened(resources(settings.engine)) as engine:
         event_types = before["event_types"]
         engine.bind("people_before", before["people"])
-        event_types = _numbered(engine, intake, touched, event_types)
+        with intake.explained(engine):
+            event_types = _numbered(engine, intake, touched, event_types)
         if _width(event_types) != _width(before["event_types"]):
             touched = list(intake.months)
         what = {"with_people": intake.has_user_id, "with_arrival": intake.has_loaded_at}
@@ -82,7 +83,8 @@ def run(settings: Settings) -> None:
         facts |= {"texts": settings.rollup.texts, "tables": NAMES}
         # before `daily`, whose facts say which months are done: a run killed in between does them again
         _keep_people(engine, workspace.folder("people"))
-        _roll_up(engine, intake, workspace, touched, queries, facts)
+        with intake.explained(engine):
+            _roll_up(engine, intake, workspace, touched, queries, facts)
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
@@ -187,8 +189,7 @@ def _roll_up(
             workspace.folder(name).mkdir(parents=True, exist_ok=True)
             places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
         files = _months_at_once if engine.is_distributed else _month_by_month
-        with steady.explained(intake.deliveries):
-            parts = files(engine, intake, touched, queries, places)
+        parts = files(engine, intake, touched, queries, places)
         steady.refuse_changed(intake.deliveries)
         parts["first_days"] = _first_days(
             engine, intake, workspace, parts["daily"], places["first_days"]

@@ -25,7 +25,7 @@ def first_appearances(*, with_arrival: bool) -> exp.Expr:
     if not with_arrival:
         return _sql(f"""
             SELECT event, {_NEXT_DAY} AS known_on, ts FROM (
-                SELECT event, MIN(day) AS day, MIN(ts) AS ts FROM clean_events GROUP BY event
+                SELECT event, CAST(MIN(ts) AS DATE) AS day, MIN(ts) AS ts FROM clean_events GROUP BY event
             ) AS appearances ORDER BY known_on, ts, event
         """)
     return _sql("""

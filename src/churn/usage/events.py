@@ -5,7 +5,7 @@ Everything here builds SQLGlot expressions over a relation `raw` (the files of o
 of `FAULTS` that it breaks; duplicates are a matter of several files (`usage.duplicates`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -19,7 +19,7 @@ from churn.usage.columns import (
     parsed_query,
     sql,
 )
-from churn.usage.reading import NO_TEXT, Reading, parsed
+from churn.usage.reading import NO_TEXT, TYPED, Reading, parsed
 
 MAX_VALUE = 9e13
 """Values beyond do not fit a signed 64-bit integer of 1/10000."""
@@ -84,40 +84,66 @@ EXCLUDED = 10
 UNKNOWN_CUSTOMER = 9
 
 
-def judged(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
-    """`parsed`, with `fault`: 0 for a good row, else the code of the first rule it breaks."""
+def judged(
+    reading: Reading, rules: Rules, *, raw: str = "raw", broken: Collection[int] | None = None
+) -> exp.Expr:
+    """`parsed`, with `fault`: 0 for a good row, else the code of the first rule it breaks. Rules of
+    those that `broken_rules` looks at outside `broken`, if that is known, are not looked at."""
     known = "LEFT JOIN known_customers AS k ON k.customer_id = p.customer_id"
     gone = (
         "LEFT JOIN forgotten_customers AS fc ON fc.customer_id = p.customer_id "
         "LEFT JOIN forgotten_users AS fu ON fu.user_id = p.user_id"
     )
+    whens = _whens(reading, rules, broken)
     return parsed_query(f"""
-        SELECT p.*, CASE {_whens(reading, rules)} ELSE 0 END AS fault
+        SELECT p.*, {f"CASE {whens} ELSE 0 END" if whens else "0"} AS fault
         FROM ({sql(parsed(reading, raw=raw))}) AS p
         {known if rules.knows_customers else ""}
         {gone if rules.forgets else ""}
     """)
 
 
-def _whens(reading: Reading, rules: Rules) -> str:
-    outside = (
-        f"p.{{0}} < TIMESTAMP '{FIRST_YEAR}-01-01' OR p.{{0}} >= TIMESTAMP '{BEFORE_YEAR}-01-01'"
+def broken_rules(reading: Reading, *, raw: str = "raw") -> exp.Expr:
+    """The codes (`code`) of the rules that a row of `raw` breaks, of those a row alone breaks.
+
+    Each condition is a filter by itself: an engine answers most of them from the statistics of a
+    Parquet file, without reading a row.
+    """
+    rows = sql(parsed(reading, raw=raw))
+    found = " UNION ALL ".join(
+        f"SELECT code FROM (SELECT {code} AS code FROM rows AS p WHERE {sign} LIMIT 1) AS q"
+        for code, signs in _signs(reading).items()
+        for sign in signs
     )
-    tests = [
-        (2, f"p.customer_id IS NULL OR {_is_blank('p.customer_id')}"),
-        (3, "p.ts IS NULL AND p.ts_raw IS NULL"),
-        (4, "p.ts IS NULL"),
-        (5, outside.format("ts")),
-        (6, f"p.event IS NULL OR {_is_blank('p.event')}"),
-    ]
-    if reading.form != "parquet":
-        tests.insert(0, (1, "NOT p.broken IS NULL"))
+    return parsed_query(
+        f"WITH rows AS NOT MATERIALIZED ({rows}) SELECT DISTINCT code FROM ({found}) AS f"
+    )
+
+
+def _signs(reading: Reading) -> dict[int, list[str]]:
+    """By the code of a rule what shows that a row breaks it (one of these), in the order of judging."""
+    signs = {1: ["NOT p.broken IS NULL"]} if reading.form != "parquet" else {}
+    signs |= {
+        2: ["p.customer_id IS NULL", _is_blank("p.customer_id")],
+        3: ["p.ts IS NULL AND p.ts_raw IS NULL"],
+        4: ["p.ts IS NULL"],
+        5: _outside("p.ts"),
+        6: ["p.event IS NULL", _is_blank("p.event")],
+    }
     if reading.column("value"):
-        wrong = f"NOT ({_is_number('p.value')})"
-        tests.append((7, f"NOT p.value_raw IS NULL OR {wrong}"))
+        signs[7] = ["NOT p.value_raw IS NULL", *_no_number("p.value")]
     if reading.column("loaded_at"):
-        tests.append((8, f"NOT p.loaded_raw IS NULL OR {outside.format('loaded_at')}"))
-        tests.append((11, "p.ts > p.loaded_at + INTERVAL '366' DAY"))
+        signs[8] = ["NOT p.loaded_raw IS NULL", *_outside("p.loaded_at")]
+        signs[11] = ["p.ts > p.loaded_at + INTERVAL '366' DAY"]
+    return signs
+
+
+def _whens(reading: Reading, rules: Rules, broken: Collection[int] | None) -> str:
+    tests = [
+        (code, " OR ".join(signs))
+        for code, signs in _signs(reading).items()
+        if broken is None or code in broken
+    ]
     excluded = [
         f"COALESCE(p.{column} LIKE {literal(like(glob))} ESCAPE '\\', FALSE)"
         for column, globs in sorted(rules.exclude.items())
@@ -130,6 +156,13 @@ def _whens(reading: Reading, rules: Rules) -> str:
     if rules.forgets:
         tests.insert(0, (EXCLUDED, "NOT fc.customer_id IS NULL OR NOT fu.user_id IS NULL"))
     return " ".join(f"WHEN {test} THEN {code}" for code, test in tests)
+
+
+def _outside(time: str) -> list[str]:
+    return [
+        f"{time} < TIMESTAMP '{FIRST_YEAR}-01-01'",
+        f"{time} >= TIMESTAMP '{BEFORE_YEAR}-01-01'",
+    ]
 
 
 def _is_blank(text: str) -> str:
@@ -152,10 +185,10 @@ def clean(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw")
     """)
 
 
-def _is_number(value: str) -> str:
-    """SQL: `value` is finite and fits. Not by ISNAN or a bound alone: DuckDB answers those from the
-    statistics of a Parquet file, which leave NaN out."""
-    return f"{value} - {value} = 0 AND ABS({value}) <= {MAX_VALUE:.0f}"
+def _no_number(value: str) -> list[str]:
+    """SQL: what shows that `value` is not finite or does not fit. Bounds alone would not do: DuckDB
+    answers them from the statistics of a Parquet file, which leave NaN out."""
+    return [f"{value} - {value} <> 0", f"{value} > {MAX_VALUE:.0f}", f"{value} < -{MAX_VALUE:.0f}"]
 
 
 def spotless(reading: Reading, *, arrival: Arrival, raw: str = "raw") -> exp.Expr:
@@ -170,7 +203,9 @@ def _derived(reading: Reading, arrival: Arrival, *, is_good: bool = False) -> st
     """SQL for `CLEAN`; unless every row `is_good`, values that cannot be money are null."""
     units = f"CAST(ROUND(value * {MONEY_SCALE}) AS BIGINT)"
     known = known_on(arrival, has_loaded_at=bool(reading.column("loaded_at")))
-    finite = units if is_good else f"CASE WHEN {_is_number('value')} THEN {units} END"
+    finite = (
+        units if is_good else f"CASE WHEN NOT ({' OR '.join(_no_number('value'))}) THEN {units} END"
+    )
     return f"""
         customer_id, ts, CAST(ts AS DATE) AS day, {local_hour(reading.timezone)} AS local_hour,
         event, {finite if reading.column("value") else "CAST(NULL AS BIGINT)"} AS value_units,
@@ -225,9 +260,11 @@ def _said(what: str) -> str:
     return f"CASE fault {whens} END"
 
 
-def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
+def tally(
+    reading: Reading, rules: Rules, *, raw: str = "raw", broken: Collection[int] | None = None
+) -> exp.Expr:
     """Rows by file, fault and month: file_no, fault, month (years × 12 + months), n, first_ts,
-    last_ts (of good rows)."""
+    last_ts (of good rows). `broken` may be what `broken_rules` found (see `judged`)."""
     month = "CASE WHEN fault = 0 THEN EXTRACT(YEAR FROM day) * 12 + EXTRACT(MONTH FROM day) - 1 END"
     # by day first: the month of a few hundred days instead of that of every row
     return parsed_query(f"""
@@ -237,9 +274,17 @@ def tally(reading: Reading, rules: Rules, *, raw: str = "raw") -> exp.Expr:
         FROM (
             SELECT file_no, fault, CAST(ts AS DATE) AS day, COUNT(*) AS n,
                 MIN(ts) AS first_ts, MAX(ts) AS last_ts
-            FROM ({sql(judged(reading, rules, raw=raw))}) AS j GROUP BY 1, 2, 3
+            FROM ({sql(judged(reading, rules, raw=raw, broken=broken))}) AS j GROUP BY 1, 2, 3
         ) AS days GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     """)
+
+
+def every_cell(reading: Reading, *, raw: str = "raw") -> exp.Expr:
+    """Something that hangs on every cell of `raw`."""
+    cells = ", ".join(f"p.{name}" for name in TYPED)
+    return parsed_query(
+        f"SELECT MAX(HASH({cells})) AS h FROM ({sql(parsed(reading, raw=raw))}) AS p"
+    )
 
 
 def rejected(reading: Reading, rules: Rules, *, limit: int, raw: str = "raw") -> exp.Expr:

@@ -68,6 +68,18 @@ class Intake:
         for path in self.copies:
             path.unlink(missing_ok=True)
 
+    @contextmanager
+    def explained(self, engine: Engine) -> Iterator[None]:
+        """What cannot be read in the body because a delivery changed meanwhile, or is damaged inside, is
+        refused as that: rows were judged by as few columns as could show a fault."""
+        with steady.explained(self.deliveries):
+            try:
+                yield
+            except InputError:
+                for reading, group in groups_of(self.contents):
+                    _refuse_damaged(reading, group, engine=engine)
+                raise
+
     def bind(
         self, engine: Engine, month: str | None, *, among: Collection[str] | None = None
     ) -> None:
@@ -347,21 +359,30 @@ def _tallied(
     reading: Reading, group: Sequence[Found], *, rules: Rules, engine: Engine
 ) -> list[dict[str, Any]]:
     """The rows of `events.tally`; a file that is damaged inside is named."""
-    query = events.tally(reading, rules)
     try:
         engine.bind("raw", [file.file.place for file in group], row_numbers=True)
-        return engine.table(query).to_pylist()
-    except InputError as error:
-        if len(group) > 1:
-            for file in group:
-                _tallied(reading, [file], rules=rules, engine=engine)
-            raise
-        raise InputError(
-            f"{group[0].path} is damaged inside",
-            got=error.got,
-            expected="a file as it was written",
-            next_step="deliver the file again; was it copied while it was being written?",
-        ) from error
+        broken = None
+        if not engine.is_distributed:  # it has no statistics that would answer for the rows
+            broken = engine.table(events.broken_rules(reading))["code"].to_pylist()
+        return engine.table(events.tally(reading, rules, broken=broken)).to_pylist()
+    except InputError:
+        _refuse_damaged(reading, group, engine=engine)
+        raise
+
+
+def _refuse_damaged(reading: Reading, group: Sequence[Found], *, engine: Engine) -> None:
+    """Raise `InputError` naming the first file of `group` of which a row cannot be read."""
+    for file in group:
+        engine.bind("raw", file.file.place, row_numbers=True)
+        try:
+            engine.table(events.every_cell(reading))
+        except InputError as error:
+            raise InputError(
+                f"{file.path} is damaged inside",
+                got=error.got,
+                expected="a file as it was written",
+                next_step="deliver the file again; was it copied while it was being written?",
+            ) from error
 
 
 def _without(contents: Sequence[Content], losers: pd.DataFrame) -> tuple[Content, ...]:
