@@ -80,15 +80,16 @@ FAULTS = (
     Fault(9, "customer_id", "not in the customers table", "customer_id"),
     Fault(11, "ts", "a time more than a year after the row was loaded", "CAST(ts AS TEXT)"),
 )
-EXCLUDED = 10
+NO_NUMBER = 7
 UNKNOWN_CUSTOMER = 9
+EXCLUDED = 10
 
 
 def judged(
     reading: Reading, rules: Rules, *, raw: str = "raw", broken: Collection[int] | None = None
 ) -> exp.Expr:
-    """`parsed`, with `fault`: 0 for a good row, else the code of the first rule it breaks. Rules of
-    those that `broken_rules` looks at outside `broken`, if that is known, are not looked at."""
+    """`parsed`, with `fault`: 0 for a good row, else the code of the first rule it breaks. Where
+    `broken` says what `broken_rules` found, its other rules are not looked at."""
     known = "LEFT JOIN known_customers AS k ON k.customer_id = p.customer_id"
     gone = (
         "LEFT JOIN forgotten_customers AS fc ON fc.customer_id = p.customer_id "
@@ -104,45 +105,48 @@ def judged(
 
 
 def broken_rules(reading: Reading, *, raw: str = "raw") -> exp.Expr:
-    """The codes (`code`) of the rules that a row of `raw` breaks, of those a row alone breaks.
+    """The codes (`code`) of the rules that a row of `raw` breaks, of those it can break alone.
 
-    Each condition is a filter by itself: an engine answers most of them from the statistics of a
-    Parquet file, without reading a row.
+    Each is asked for by itself: DuckDB answers most of them from the statistics of a Parquet file,
+    without reading a row. NaN is not in these, but in a sum.
     """
+    tests = [(code, f"WHERE {test}") for code, test in _tests(reading).items() if code != NO_NUMBER]
+    if reading.column("value"):
+        tests.append((NO_NUMBER, "WHERE NOT p.value_raw IS NULL"))
+        tests.append((NO_NUMBER, f"WHERE p.value > {MAX_VALUE:.0f} OR p.value < -{MAX_VALUE:.0f}"))
+        tests.append((NO_NUMBER, "HAVING NOT ISFINITE(SUM(p.value))"))
     rows = sql(parsed(reading, raw=raw))
-    found = " UNION ALL ".join(
-        f"SELECT code FROM (SELECT {code} AS code FROM rows AS p WHERE {sign} LIMIT 1) AS q"
-        for code, signs in _signs(reading).items()
-        for sign in signs
-    )
-    return parsed_query(
-        f"WITH rows AS NOT MATERIALIZED ({rows}) SELECT DISTINCT code FROM ({found}) AS f"
-    )
+    found = [f"(SELECT {code} AS code FROM rows AS p {test} LIMIT 1)" for code, test in tests]
+    return parsed_query(f"""
+        WITH rows AS NOT MATERIALIZED ({rows})
+        SELECT DISTINCT code FROM ({" UNION ALL ".join(found)}) AS f
+    """)
 
 
-def _signs(reading: Reading) -> dict[int, list[str]]:
-    """By the code of a rule what shows that a row breaks it (one of these), in the order of judging."""
-    signs = {1: ["NOT p.broken IS NULL"]} if reading.form != "parquet" else {}
-    signs |= {
-        2: ["p.customer_id IS NULL", _is_blank("p.customer_id")],
-        3: ["p.ts IS NULL AND p.ts_raw IS NULL"],
-        4: ["p.ts IS NULL"],
-        5: _outside("p.ts"),
-        6: ["p.event IS NULL", _is_blank("p.event")],
+def _tests(reading: Reading) -> dict[int, str]:
+    """SQL that is true of a row that breaks a rule, by the rule's code, in the order of judging."""
+    outside = (
+        f"p.{{0}} < TIMESTAMP '{FIRST_YEAR}-01-01' OR p.{{0}} >= TIMESTAMP '{BEFORE_YEAR}-01-01'"
+    )
+    tests = {BROKEN.code: "NOT p.broken IS NULL"} if reading.form != "parquet" else {}
+    tests |= {
+        2: f"p.customer_id IS NULL OR {_is_blank('p.customer_id')}",
+        3: "p.ts IS NULL AND p.ts_raw IS NULL",
+        4: "p.ts IS NULL",
+        5: outside.format("ts"),
+        6: f"p.event IS NULL OR {_is_blank('p.event')}",
     }
     if reading.column("value"):
-        signs[7] = ["NOT p.value_raw IS NULL", *_no_number("p.value")]
+        tests[NO_NUMBER] = f"NOT p.value_raw IS NULL OR NOT ({_is_number('p.value')})"
     if reading.column("loaded_at"):
-        signs[8] = ["NOT p.loaded_raw IS NULL", *_outside("p.loaded_at")]
-        signs[11] = ["p.ts > p.loaded_at + INTERVAL '366' DAY"]
-    return signs
+        tests[8] = f"NOT p.loaded_raw IS NULL OR {outside.format('loaded_at')}"
+        tests[11] = "p.ts > p.loaded_at + INTERVAL '366' DAY"
+    return tests
 
 
 def _whens(reading: Reading, rules: Rules, broken: Collection[int] | None) -> str:
     tests = [
-        (code, " OR ".join(signs))
-        for code, signs in _signs(reading).items()
-        if broken is None or code in broken
+        (code, test) for code, test in _tests(reading).items() if broken is None or code in broken
     ]
     excluded = [
         f"COALESCE(p.{column} LIKE {literal(like(glob))} ESCAPE '\\', FALSE)"
@@ -156,13 +160,6 @@ def _whens(reading: Reading, rules: Rules, broken: Collection[int] | None) -> st
     if rules.forgets:
         tests.insert(0, (EXCLUDED, "NOT fc.customer_id IS NULL OR NOT fu.user_id IS NULL"))
     return " ".join(f"WHEN {test} THEN {code}" for code, test in tests)
-
-
-def _outside(time: str) -> list[str]:
-    return [
-        f"{time} < TIMESTAMP '{FIRST_YEAR}-01-01'",
-        f"{time} >= TIMESTAMP '{BEFORE_YEAR}-01-01'",
-    ]
 
 
 def _is_blank(text: str) -> str:
@@ -185,10 +182,10 @@ def clean(reading: Reading, rules: Rules, *, arrival: Arrival, raw: str = "raw")
     """)
 
 
-def _no_number(value: str) -> list[str]:
-    """SQL: what shows that `value` is not finite or does not fit. Bounds alone would not do: DuckDB
-    answers them from the statistics of a Parquet file, which leave NaN out."""
-    return [f"{value} - {value} <> 0", f"{value} > {MAX_VALUE:.0f}", f"{value} < -{MAX_VALUE:.0f}"]
+def _is_number(value: str) -> str:
+    """SQL: `value` is finite and fits. Not by ISNAN or a bound alone: DuckDB answers those from the
+    statistics of a Parquet file, which leave NaN out."""
+    return f"{value} - {value} = 0 AND ABS({value}) <= {MAX_VALUE:.0f}"
 
 
 def spotless(reading: Reading, *, arrival: Arrival, raw: str = "raw") -> exp.Expr:
@@ -203,9 +200,7 @@ def _derived(reading: Reading, arrival: Arrival, *, is_good: bool = False) -> st
     """SQL for `CLEAN`; unless every row `is_good`, values that cannot be money are null."""
     units = f"CAST(ROUND(value * {MONEY_SCALE}) AS BIGINT)"
     known = known_on(arrival, has_loaded_at=bool(reading.column("loaded_at")))
-    finite = (
-        units if is_good else f"CASE WHEN NOT ({' OR '.join(_no_number('value'))}) THEN {units} END"
-    )
+    finite = units if is_good else f"CASE WHEN {_is_number('value')} THEN {units} END"
     return f"""
         customer_id, ts, CAST(ts AS DATE) AS day, {local_hour(reading.timezone)} AS local_hour,
         event, {finite if reading.column("value") else "CAST(NULL AS BIGINT)"} AS value_units,
