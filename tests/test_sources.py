@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from logbook import Logbook, day, events, row, totals
 
-from churn.io.intake import sources
+from churn.io import tables
 from churn.io.intake.index import READING
 from churn.settings import SourceSettings
 
@@ -250,12 +251,53 @@ def test_every_setting_of_reading_exists():
     assert all(hasattr(SourceSettings(), name) for name in READING)
 
 
-def test_deliveries_lists_paths_and_hashes(book):
-    book.text("b.csv", "x")
-    book.text("a.csv", "y")
-    found = sources.deliveries(book.source(), workspace=book.workspace)
-    assert [os.path.basename(d.path) for d in found] == ["a.csv", "b.csv"]
-    assert all(len(d.sha256) == 64 for d in found)
+def hashed(monkeypatch) -> list[str]:
+    """The names of the files that are hashed from now on."""
+    names: list[str] = []
+    real = tables.sha256
+    monkeypatch.setattr(
+        "churn.io.tables.sha256", lambda path: names.append(path.name) or real(path)
+    )
+    return names
+
+
+def aged(path: Path) -> None:
+    """As if the file had been there for a day."""
+    day_before = time.time() - 86_400
+    os.utime(path, (day_before, day_before))
+
+
+def test_a_file_that_has_not_been_touched_is_hashed_once(book, monkeypatch):
+    monkeypatch.setattr("churn.io.intake.steady.SETTLED_SECONDS", 0.2)
+    paths = [book.parquet(f"{name}.parquet", [row(name)]) for name in "ab"]
+    time.sleep(0.3)
+    first = book.take_in()
+    names = hashed(monkeypatch)
+    assert book.take_in().accounts == first.accounts
+    assert not {"a.parquet", "b.parquet"} & {*names}
+    content = paths[0].read_bytes()
+    paths[0].write_bytes(content)
+    assert book.take_in().accounts == first.accounts
+    assert {"a.parquet", "b.parquet"} & {*names} == {"a.parquet"}
+
+
+def test_a_change_that_keeps_size_and_date_is_seen(book, monkeypatch):
+    monkeypatch.setattr("churn.io.intake.steady.SETTLED_SECONDS", 0.2)
+    path = book.text("a.csv", "customer_id,ts,event\n7,2026-01-05,x\n")
+    aged(path)
+    time.sleep(0.3)
+    assert [e["customer_id"] for e in events(book.take_in())] == ["7"]
+    path.write_text("customer_id,ts,event\n8,2026-01-05,x\n")
+    aged(path)
+    assert [e["customer_id"] for e in events(book.take_in())] == ["8"]
+
+
+def test_a_file_that_was_just_written_is_hashed_again(book, monkeypatch):
+    book.parquet("a.parquet", [row()])
+    book.take_in()
+    names = hashed(monkeypatch)
+    book.take_in()
+    assert "a.parquet" in names
 
 
 ROWS = st.fixed_dictionaries(

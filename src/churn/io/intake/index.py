@@ -18,6 +18,7 @@ from churn.errors import InputError
 from churn.io import tables
 from churn.io.intake.convert import Readable
 from churn.io.intake.listing import Delivery
+from churn.io.intake.steady import Settled
 from churn.settings import SourceSettings
 from churn.usage import events
 
@@ -125,6 +126,13 @@ class Index:
         """Path → sha256 of what the same glob matched the last time."""
         return self._before["paths"] if self._before.get("pattern") == self._pattern else {}
 
+    @property
+    def settled(self) -> dict[str, Settled]:
+        """Path → content and stamp of the files that need not be hashed while they keep it."""
+        stamps = self._before.get("stamps", {})
+        paths = self.paths
+        return {path: Settled(paths[path], tuple(stamps[path])) for path in {*paths} & {*stamps}}
+
     def meet(self, hashes: pa.Table | None) -> None:
         """Compare the customers table with the one before: entries were judged by that one."""
         if hashes is None:
@@ -179,6 +187,7 @@ class Index:
             "customers": self.customers,
             "forgotten": self._forgotten,
             "paths": {delivery.path: delivery.sha256 for delivery in found},
+            "stamps": {delivery.path: delivery.stamp for delivery in found if delivery.is_settled},
             "entries": {content.sha256: asdict(content.entry) for content in contents},
             "rejects": {
                 content.sha256: _digest_of(self._rejects_path(content.sha256))

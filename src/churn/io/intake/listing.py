@@ -21,13 +21,15 @@ TRUTH = ".truth"
 
 @dataclass(frozen=True)
 class Delivery:
-    """A file of the source: its `path` as listed, the sha256 of its content, where it lies, and its
-    `steady.stamp_of` from before it was hashed."""
+    """A file of the source: its `path` as listed, the sha256 of its content, where it lies, its
+    `steady.stamp_of` from before it was hashed, and whether that stamp `is_settled`: as long as a file
+    has it, it has this content."""
 
     path: str
     sha256: str
     local: Path
     stamp: steady.Stamp = ()
+    is_settled: bool = False
 
 
 def patterns(source: SourceSettings, *, workspace: Path) -> dict[str, str]:
@@ -68,8 +70,11 @@ def _own_files(source: SourceSettings, *, workspace: Path) -> dict[str, str | No
     return {**dict.fromkeys(SOURCES), **found, "events": f"{glob.escape(str(events))}/*.parquet"}
 
 
-def listed(pattern: str, *, key: str, cache: Path) -> list[Delivery]:
-    """The files that `pattern` matches now, sorted by path; remote ones are copied to `cache`.
+def listed(
+    pattern: str, *, key: str, cache: Path, known: Mapping[str, steady.Settled] | None = None
+) -> list[Delivery]:
+    """The files that `pattern` matches now, sorted by path; remote ones are copied to `cache`. A file
+    that is as it was when it was `known` by its path is not read again.
 
     Raises `InputError` when nothing matches, or what matches is a simulation's truth.
     """
@@ -78,12 +83,16 @@ def listed(pattern: str, *, key: str, cache: Path) -> list[Delivery]:
         raise _nothing(pattern, key=key)
     for path in found.values():
         _refuse_truth(path)
-    return [_delivery(path, found[path]) for path in sorted(found)]
+    known = known or {}
+    return [_delivery(path, found[path], known.get(path)) for path in sorted(found)]
 
 
-def _delivery(path: str, local: Path) -> Delivery:
+def _delivery(path: str, local: Path, known: steady.Settled | None) -> Delivery:
     stamp = steady.stamp_of(local)
-    return Delivery(path, tables.sha256(local), local, stamp)
+    if known is not None and known.stamp == stamp:
+        return Delivery(path, known.sha256, local, stamp, is_settled=True)
+    is_settled = steady.is_settled(stamp)
+    return Delivery(path, tables.sha256(local), local, stamp, is_settled)
 
 
 def local(pattern: str) -> dict[str, Path]:

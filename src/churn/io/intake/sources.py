@@ -120,14 +120,6 @@ def fetch(source: SourceSettings, *, workspace: Path, resources: Resources) -> N
         spark_source.fetch(source, workspace=workspace, resources=resources)
 
 
-def deliveries(
-    source: SourceSettings, *, workspace: Path, cache: Path | None = None
-) -> list[Delivery]:
-    """The files of the log that `source.events` matches now, sorted by path (see `listing`)."""
-    pattern = listing.patterns(source, workspace=workspace)["events"]
-    return listing.listed(pattern, key="source.events", cache=cache or workspace / "deliveries")
-
-
 def side_tables(
     source: SourceSettings, *, workspace: Path, cache: Path | None = None
 ) -> dict[str, pa.Table]:
@@ -154,7 +146,6 @@ def take_in(
     cache = cache or workspace / "deliveries"
     _refuse_unknown_formats(source)
     pattern = listing.patterns(source, workspace=workspace)["events"]
-    found = listing.listed(pattern, key="source.events", cache=cache)
     gone = forgotten.read(workspace)
     if gone.unfinished:
         log.warning(
@@ -163,6 +154,7 @@ def take_in(
             len(gone.unfinished),
         )
     index = Index(cache, pattern=pattern, source=source, forgotten=gone.digest)
+    found = listing.listed(pattern, key="source.events", cache=cache, known=index.settled)
     listing.refuse_vanished(index.paths, found, index=index.path)
     known = sides.known_customers(source, workspace=workspace, cache=cache)
     excluded = {name: tuple(globs) for name, globs in source.exclude.items()}

@@ -1,11 +1,15 @@
 """Files of the source that must stay as they are while they are read.
 
-A file is known by its sha256, which is taken first; what is read afterwards must be the same file.
+A file is known by its sha256, which is taken first; what is read afterwards must be the same file. A
+file that still has the stamp of an earlier run is not hashed again: a week must not cost more the
+longer a log is.
 """
 
 import os
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +17,18 @@ from churn.errors import ChurnError, NotArrivedError
 from churn.io import tables
 
 Stamp = tuple[int, ...]
+
+
+SETTLED_SECONDS = 10
+"""Longer than a tick of any file system's clock: two changes within one leave the same stamp."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A content and the stamp of its file, which had not changed for a while when it was hashed."""
+
+    sha256: str
+    stamp: Stamp
 
 
 class Listed(Protocol):
@@ -32,6 +48,12 @@ def stamp_of(path: Path) -> Stamp:
     """What changes whenever a file is written to or replaced."""
     found = os.stat(path)
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def is_settled(stamp: Stamp) -> bool:
+    """Whether the file of `stamp`, just taken, has not changed for `SETTLED_SECONDS`."""
+    _, _, modified, changed = stamp
+    return max(modified, changed) < time.time_ns() - SETTLED_SECONDS * 1_000_000_000
 
 
 def refuse_changed(files: Sequence[Listed], *, fresh: Collection[str] = ()) -> None:
