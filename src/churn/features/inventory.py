@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 from sqlglot import exp, parse_one
 
+from churn.contracts import PLACES
 from churn.features.vocabulary import Vocabulary
 from churn.timeline import midnight
 
@@ -31,13 +32,15 @@ def inventory(
     How many customer-days have each of `places`, a value, a refund, a person, and how many
     rows of the side tables there were. Chosen from this, a model never depends on what came later.
     """
-    counted = (*places, "n_value", "n_negative", "people_mask")
-    counts = ", ".join(f"COUNT(CASE WHEN {name} <> 0 THEN 1 END) AS {name}" for name in counted)
-    columns, known, cut = (
-        ", ".join(counted),
-        _date(known_on),
-        f"CAST('{known_before}' AS TIMESTAMP)",
+    others = ("n_value", "n_negative", "people_mask")
+    # few days differ in all of these: counted together first, at a fifth of the cost
+    asked = {name: f"(event_mask >> {PLACES.index(name)}) & 1" for name in places}
+    asked |= {name: f"has_{name}" for name in others}
+    counts = ", ".join(
+        f"CAST(COALESCE(SUM(n * ({has})), 0) AS BIGINT) AS {name}" for name, has in asked.items()
     )
+    flags = ", ".join(f"CASE WHEN {name} <> 0 THEN 1 ELSE 0 END AS has_{name}" for name in others)
+    known, cut = _date(known_on), f"CAST('{known_before}' AS TIMESTAMP)"
     in_force = f"(valid_from IS NULL OR valid_from < CAST({known} AS TIMESTAMP))"
     arrived = f"{in_force} AND (loaded_at IS NULL OR loaded_at < {cut})"
     started = f"start_date < {known} AND {arrived}"
@@ -51,11 +54,14 @@ def inventory(
                 AND day < {known}) AS n_items,
             (SELECT COUNT(signed_up_at) FROM customers WHERE {arrived}) AS n_signed_up
         FROM (
-            SELECT {columns} FROM daily WHERE last_known_on <= {known} AND day >= {_date(first)}
-            UNION ALL
-            SELECT {columns} FROM late WHERE known_on <= {known}
-                AND last_known_on > {known} AND day >= {_date(first)}
-        ) AS known_rows
+            SELECT event_mask, {", ".join(f"has_{name}" for name in others)}, COUNT(*) AS n FROM (
+                SELECT event_mask, {flags} FROM daily
+                WHERE last_known_on <= {known} AND day >= {_date(first)}
+                UNION ALL
+                SELECT event_mask, {flags} FROM late
+                WHERE known_on <= {known} AND last_known_on > {known} AND day >= {_date(first)}
+            ) AS known_rows GROUP BY 1, 2, 3, 4
+        ) AS kinds
     """)
 
 

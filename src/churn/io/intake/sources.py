@@ -201,7 +201,7 @@ def take_in(
         )
         if any(not content.has_duplicates_only for content in contents):
             intake = _with_exact_span(intake, engine)
-    fresh = {one.sha256 for one in found if index.entry(one.sha256) is None}
+    fresh = {one.sha256 for one in found if index.entry(one.sha256) is None and not one.is_settled}
     steady.refuse_changed(found, fresh=fresh)
     index.keep(found, contents)
     return intake
