@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import reference
 import yaml
 from reference import Row, World
-from sqlglot import parse_one
 
 from churn import contracts
 from churn.features import definitions, panel
@@ -191,9 +190,8 @@ class Text:
     text: str
 
     def sql(self, dialect: Any) -> str:
-        if dialect == "duckdb":
-            return self.text
-        return parse_one(self.text, dialect="duckdb").sql(dialect=dialect)
+        assert dialect == "duckdb"
+        return self.text
 
 
 class Hashable:

@@ -6,61 +6,46 @@ both nor stands here is refused, since Spark might know the name, too.
 """
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from sqlglot import exp
-from sqlglot.dialects.spark import Spark
-from sqlglot.generators.spark import SparkGenerator
 
 from churn.errors import ConfigurationError
 
 WHOLE = ("TINYINT", "SMALLINT", "INT", "BIGINT")
 
-
-class Portable(Spark):
-    """Spark's dialect with the meanings of DuckDB."""
-
-    class Generator(SparkGenerator):
-        TYPE_MAPPING: ClassVar = {
-            **SparkGenerator.TYPE_MAPPING,
-            # Bare TIMESTAMP is what spark.sql.timestampType says, here without zone.
-            exp.DType.TIMESTAMPTZ: "TIMESTAMP_LTZ",
-            exp.DType.TIMESTAMP: "TIMESTAMP_NTZ",
-        }
-
-        TRANSFORMS: ClassVar = {
-            **SparkGenerator.TRANSFORMS,
-            exp.DateDiff: lambda self, e: _date_diff(self, e),
-            exp.Ln: lambda self, e: _ln(self, e),
-        }
-
-        def literal_sql(self, expression: exp.Literal) -> str:
-            """28.0 is a DECIMAL on Spark and makes decimals of all it meets."""
-            text = super().literal_sql(expression)
-            return text if expression.is_string or text.isdigit() else f"{text}D"
-
-        def cast_sql(self, expression: exp.Cast, safe_prefix: str | None = None) -> str:
-            """To a whole number DuckDB rounds (half to even), Spark cuts off."""
-            if expression.to.sql(dialect=Spark) in WHOLE and not _is_whole(expression.this):
-                rounded = exp.Anonymous(this="BROUND", expressions=[expression.this.copy()])
-                return super().cast_sql(exp.Cast(this=rounded, to=expression.to), safe_prefix)
-            return super().cast_sql(expression, safe_prefix)
-
-        def anonymous_sql(self, expression: exp.Anonymous) -> str:
-            name = expression.name.upper()
-            if name in SAME:
-                return super().anonymous_sql(expression)
-            if name not in OTHERS:
-                raise ConfigurationError(
-                    "a statement uses a function that Spark may understand otherwise",
-                    got=name,
-                    expected=f"one of: {', '.join(sorted([*SAME, *OTHERS]))}",
-                    next_step="run this command with engine=duckdb",
-                )
-            return OTHERS[name](self, expression.expressions)
-
-
 SAME = ("BIT_COUNT", "BROUND")
+
+
+def spark_sql(query: exp.Expr) -> str:
+    """The text of `query` for Spark."""
+    root = exp.Paren(this=query.copy())  # so that every node of the query has something above it
+    for node in reversed(list(root.this.dfs())):  # what is inside first
+        meant = next((MEANT[kind] for kind in type(node).mro() if kind in MEANT), None)
+        if meant is not None:
+            node.replace(meant(node))
+    return str(root.this.sql(dialect="spark"))
+
+
+def _literal(literal: exp.Literal) -> exp.Expr:
+    """28.0 is a DECIMAL on Spark and makes decimals of all it meets."""
+    text = literal.name
+    return literal if literal.is_string or text.isdigit() else exp.Var(this=f"{text}D")
+
+
+def _type(kind: exp.DataType) -> exp.Expr:
+    """Bare TIMESTAMP is what spark.sql.timestampType says, here without zone."""
+    zones = {
+        exp.DType.TIMESTAMPTZ: exp.DType.TIMESTAMPLTZ,
+        exp.DType.TIMESTAMP: exp.DType.TIMESTAMPNTZ,
+    }
+    return exp.DataType(this=zones[kind.this]) if kind.this in zones else kind
+
+
+def _cast(cast: exp.Cast) -> exp.Expr:
+    """To a whole number DuckDB rounds (half to even), Spark cuts off."""
+    if cast.to.sql(dialect="spark") in WHOLE and not _is_whole(cast.this):
+        cast.set("this", exp.Anonymous(this="BROUND", expressions=[cast.this]))
+    return cast
 
 
 def _is_whole(operand: exp.Expr) -> bool:
@@ -69,27 +54,55 @@ def _is_whole(operand: exp.Expr) -> bool:
     return isinstance(operand, known) or (isinstance(operand, exp.Literal) and operand.is_int)
 
 
-def _date_diff(self: SparkGenerator, expression: exp.DateDiff) -> str:
+def _date_diff(diff: exp.DateDiff) -> exp.Expr:
     """Days between two dates. With a unit Spark would count whole 24 hours between timestamps."""
-    unit = expression.text("unit").upper() or "DAY"
+    unit = diff.text("unit").upper() or "DAY"
     assert unit == "DAY", f"DATE_DIFF in {unit} is not counted alike"
-    days = self.func("DATEDIFF", expression.this, expression.expression)
-    return f"CAST({days} AS BIGINT)"
+    days = exp.Anonymous(this="DATEDIFF", expressions=[diff.this, diff.expression])
+    return exp.cast(days, "BIGINT")
 
 
-def _ln(self: SparkGenerator, expression: exp.Ln) -> str:
+def _ln(ln: exp.Ln) -> exp.Expr:
     """Of zero and below, Spark's logarithm is NULL: a value that is missing, not one that is wrong."""
-    x = self.sql(expression, "this")
-    impossible = f"WHEN {x} < 0 THEN DOUBLE('NaN') WHEN {x} = 0 THEN DOUBLE('-Infinity')"
-    return f"CASE {impossible} ELSE LN({x}) END"
+    x = ln.this
+    zero = exp.Literal.number(0)
+    return (
+        exp.Case()
+        .when(exp.LT(this=x.copy(), expression=zero.copy()), _double("NaN"))
+        .when(exp.EQ(this=x.copy(), expression=zero), _double("-Infinity"))
+        .else_(exp.Anonymous(this="LN", expressions=[x]))
+    )
 
 
-def _hash(self: SparkGenerator, arguments: list[exp.Expr]) -> str:
+def _double(text: str) -> exp.Expr:
+    return exp.Anonymous(this="DOUBLE", expressions=[exp.Literal.string(text)])
+
+
+def _function(function: exp.Anonymous) -> exp.Expr:
+    name = function.name.upper()
+    is_part_of_another = _is_timezone(function) and _is_timezone(function.parent)
+    if name in SAME or is_part_of_another:
+        return function
+    if name not in OTHERS:
+        raise ConfigurationError(
+            "a statement uses a function that Spark may understand otherwise",
+            got=name,
+            expected=f"one of: {', '.join(sorted([*SAME, *OTHERS]))}",
+            next_step="run this command with engine=duckdb",
+        )
+    return OTHERS[name](function.expressions)
+
+
+def _is_timezone(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name.upper() == "TIMEZONE"
+
+
+def _hash(arguments: list[exp.Expr]) -> exp.Expr:
     """Spark's own HASH has 32 bits, with a sign."""
-    return self.func("XXHASH64", *arguments)
+    return exp.Anonymous(this="XXHASH64", expressions=arguments)
 
 
-def _timezone(self: SparkGenerator, arguments: list[exp.Expr]) -> str:
+def _timezone(arguments: list[exp.Expr]) -> exp.Expr:
     """A moment on the clock of UTC, or a UTC time on the clock of a zone.
 
     The third case, a local time in UTC, is not here: an hour that a clock repeats is the second one
@@ -97,9 +110,13 @@ def _timezone(self: SparkGenerator, arguments: list[exp.Expr]) -> str:
     """
     zone, moment = arguments
     if zone.name == "UTC" and isinstance(moment, exp.Cast | exp.TryCast):
-        return f"CAST({self.sql(moment)} AS TIMESTAMP_NTZ)"  # the session is pinned to UTC
+        # the session is pinned to UTC
+        return exp.Cast(this=moment, to=exp.DataType(this=exp.DType.TIMESTAMPNTZ))
     if isinstance(moment, exp.Anonymous) and moment.expressions[0].name == "UTC":
-        return self.func("CONVERT_TIMEZONE", exp.Literal.string("UTC"), zone, moment.expressions[1])
+        return exp.Anonymous(
+            this="CONVERT_TIMEZONE",
+            expressions=[exp.Literal.string("UTC"), zone, moment.expressions[1]],
+        )
     raise ConfigurationError(
         "a statement turns local times into UTC",
         got=zone.name,
@@ -108,7 +125,16 @@ def _timezone(self: SparkGenerator, arguments: list[exp.Expr]) -> str:
     )
 
 
-OTHERS: dict[str, Callable[[SparkGenerator, list[exp.Expr]], str]] = {
+OTHERS: dict[str, Callable[[list[exp.Expr]], exp.Expr]] = {
     "HASH": _hash,
     "TIMEZONE": _timezone,
+}
+
+MEANT: dict[type, Callable] = {
+    exp.Literal: _literal,
+    exp.DataType: _type,
+    exp.Cast: _cast,
+    exp.DateDiff: _date_diff,
+    exp.Ln: _ln,
+    exp.Anonymous: _function,
 }

@@ -16,12 +16,12 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlglot import exp
+from sqlglot import exp, parse_one
 
 from churn.errors import ConfigurationError, InputError, MachineError
 from churn.io.engine import ROWS_PER_GROUP, Batches, Engine, Relation, Resources
 from churn.io.engine.application import application, require_installed
-from churn.io.engine.dialect import Portable
+from churn.io.engine.dialect import spark_sql
 from churn.io.engine.guard import require_inside
 
 if TYPE_CHECKING:
@@ -161,9 +161,11 @@ class Spark(Engine):
             watcher.join()
 
     def _rows(self, query: exp.Expr) -> "DataFrame":
-        if isinstance(query, exp.Expr):  # as in `duck`
+        if isinstance(query, exp.Expr):
             require_inside(query, self._bound)
-        return self._session.sql(query.sql(dialect=Portable))
+        else:  # a test's, that kept it as text
+            query = parse_one(query.sql(dialect="duckdb"), dialect="duckdb")
+        return self._session.sql(spark_sql(query))
 
     def _read(self, relation: Path | Sequence[Path], *, row_numbers: bool) -> "DataFrame":
         """Parquet files of one schema, which is read here: Spark would run a job to find it."""
