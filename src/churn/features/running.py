@@ -234,10 +234,21 @@ class _Column:
 
     def _age_of_a_day(self, function: str, first: Key, before: Key) -> tuple[Whole, Flags]:
         starts, ends = self._places.of(first), self._places.of(before)
-        counts = self._values != 0
-        rows = _last(counts)[ends] if function == "newest" else _next(counts)[starts]
+        counting, n_before = self._counting
+        if function == "newest":
+            rows = np.append(counting, -1)[n_before[ends] - 1]
+        else:
+            rows = np.append(counting, len(self._days.day))[n_before[starts]]
         is_null = (rows < starts) | (rows >= ends)
         return self._places.date - np.append(self._days.day, 0)[rows], is_null
+
+    @cached_property
+    def _counting(self) -> tuple[Whole, Whole]:
+        """The rows that are not 0, and how many of them are before each row and the end."""
+        counts = self._values != 0
+        n_before = np.zeros(len(counts) + 1, dtype=np.int64)
+        np.cumsum(counts, out=n_before[1:])
+        return np.flatnonzero(counts), n_before
 
 
 def _largest(values: Whole) -> int:

@@ -277,8 +277,12 @@ class _Spans:
         return self._named(_dates(rows.snapshot[pairs.customer]), ids, pairs)
 
     def _named(self, snapshot: pa.Array, customer_id: pa.Array, pairs: Pairs) -> pa.Table:
+        flags = {
+            id(is_null): is_null for _, is_null in pairs.values.values()
+        }  # many spans share theirs
+        valid = {place: _validity(is_null) for place, is_null in flags.items()}
         spans = {
-            self._apart.names[span]: _nullable(values, is_null)
+            self._apart.names[span]: _array(values, valid[id(is_null)])
             for span, (values, is_null) in pairs.values.items()
         }
         return pa.table({"snapshot": snapshot, "customer_id": customer_id, **spans})
@@ -300,7 +304,8 @@ class _Spans:
     def _of_days(self, rows: "_Rows", days: Days) -> dict[str, Whole]:
         """SQL of a column that spans read → its values, row by row."""
         gaps, is_null = running.gaps(days)
-        in_order = {"day": _dates(rows.day), **rows.columns, "gap_days": _nullable(gaps, is_null)}
+        gap_days = _array(gaps, _validity(is_null))
+        in_order = {"day": _dates(rows.day), **rows.columns, "gap_days": gap_days}
         self._engine.bind("rows_in_order", pa.table(in_order))
         table = self._engine.table(self._query)
         assert np.array_equal(_epoch_days(table["day"]), rows.day), "the engine kept the order"
@@ -373,7 +378,11 @@ def _dates(epoch_days: Whole) -> pa.Array:
     return pa.array(epoch_days.astype(np.int32), pa.date32())
 
 
-def _nullable(values: Whole, is_null: Flags) -> pa.Array:
+def _validity(is_null: Flags) -> pa.Buffer | None:
+    """What Arrow knows nulls by; none where there are none."""
+    return pa.py_buffer(np.packbits(~is_null, bitorder="little")) if is_null.any() else None
+
+
+def _array(values: Whole, valid: pa.Buffer | None) -> pa.Array:
     """An Arrow array over `values` itself; `pa.array` with a mask takes seventy times as long."""
-    valid = pa.py_buffer(np.packbits(~is_null, bitorder="little"))
     return pa.Array.from_buffers(pa.int64(), len(values), [valid, pa.py_buffer(values)])
