@@ -129,16 +129,11 @@ def _parts(call: exp.AggFunc) -> tuple[str, list[Span]] | None:
     has_gap = GAP in reads
     if has_gap and any(_may_hold_without(GAP, part) for part in [value, *conditions]):
         return None
-    where = " AND ".join(f"({part.sql(dialect='duckdb')})" for part in conditions)
     span = Span("sum", ONE, over=over, upto=upto, after_gap=has_gap)
     if isinstance(call, exp.Count):
-        sql = value.sql(dialect="duckdb")
-        there = " AND ".join(
-            [*([where] if where else []), *([f"{sql} IS NOT NULL"] if has_gap else [])]
-        )
-        counted = replace(span, column=_flag(there)) if there else span
-        return "COALESCE({}, 0)", [counted]
-    return _of_values(call, span, value, where)
+        there = _all_of(conditions, value)
+        return "COALESCE({}, 0)", [replace(span, column=_flag(there)) if there else span]
+    return _of_values(call, span, value, conditions)
 
 
 def _may_hold_without(column: str, part: exp.Expr) -> bool:
@@ -150,16 +145,23 @@ def _reads(part: exp.Expr, column: str) -> bool:
     return any(found.name == column for found in part.find_all(exp.Column))
 
 
+def _all_of(conditions: Sequence[exp.Expr], value: exp.Expr) -> str:
+    """SQL for the days on which `conditions` hold and there is a `value`; nothing where all do."""
+    known = [f"{GAP} IS NOT NULL"] if _reads(value, GAP) else []
+    return " AND ".join([*(f"({part.sql(dialect='duckdb')})" for part in conditions), *known])
+
+
 def _of_values(
-    call: exp.AggFunc, span: Span, value: exp.Expr, where: str
+    call: exp.AggFunc, span: Span, value: exp.Expr, conditions: Sequence[exp.Expr]
 ) -> tuple[str, list[Span]] | None:
-    """The spans of SUM, MIN, MAX and BIT_OR of `value` on the days `where`."""
+    """The spans of SUM, MIN, MAX and BIT_OR of `value` on the days on which all `conditions` hold."""
     line = _line(value)
     if line is None:
         return None
     base, slope = line
-    known = f"({value.sql(dialect='duckdb')}) IS NOT NULL" if span.after_gap else ""
-    valid = _flag(" AND ".join(part for part in (where, known) if part)) if where or known else None
+    there = _all_of(conditions, value)
+    where = _all_of(conditions, exp.Null())
+    valid = _flag(there) if there else None
     if slope is None:
         sql = base.sql(dialect="duckdb")
         named: dict[Any, str] = {
@@ -174,18 +176,42 @@ def _of_values(
     if span.after_gap:
         return None
     if isinstance(call, exp.Sum):
-        aged = replace(
-            span, function="aged", column=_where(slope.sql(dialect="duckdb"), where, span)
-        )
-        parts = [replace(aged, valid=valid)]
-        if base == exp.Literal.number(0):
-            return "{}", parts
-        column = _where(base.sql(dialect="duckdb"), where, span)
-        return "({} + {})", [*parts, replace(span, column=column, valid=valid)]
+        terms = [
+            (factor, replace(span, function=function, column=_where(sql, where, span), valid=valid))
+            for function, part in (("aged", slope), ("sum", base))
+            for factor, sql in [_scaled(part)]
+            if factor
+        ]
+        sql = " + ".join(f"{factor} * {{}}" for factor, _ in terms)
+        return (f"({sql})", [part for _, part in terms]) if terms else None
     if isinstance(value, exp.Column) and isinstance(call, exp.Min | exp.Max):
         function = "newest" if isinstance(call, exp.Min) else "oldest"
-        return "{}", [replace(span, function=function, column=valid or ONE)]
+        return "{}", [replace(span, function=function, column=_counted(conditions) or valid or ONE)]
     return None
+
+
+def _scaled(value: exp.Expr) -> tuple[int, str]:
+    """`value` as a whole number times SQL: what differs by a factor alone is one column."""
+    value = _bare(value)
+    number = _constant(value)
+    if number is not None:
+        return number, ONE
+    if isinstance(value, exp.Mul):
+        for factor, rest in ((value.left, value.right), (value.right, value.left)):
+            number = _constant(factor)
+            if number is not None:
+                inner, sql = _scaled(rest)
+                return number * inner, sql
+    return 1, value.sql(dialect="duckdb")
+
+
+def _counted(conditions: Sequence[exp.Expr]) -> str | None:
+    """The column of counts that `conditions` compare with 0 and do nothing else: it says as much."""
+    if len(conditions) != 1 or not isinstance(conditions[0], exp.GT):
+        return None
+    column, least = _bare(conditions[0].left), _constant(conditions[0].right)
+    is_count = isinstance(column, exp.Column) and column.name.startswith("n_")
+    return column.name if is_count and least == 0 else None
 
 
 def _value_and_bounds(

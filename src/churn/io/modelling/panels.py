@@ -134,11 +134,12 @@ def _statements(engine: Engine, plan: Plan) -> Iterator[list[exp.Expr]]:
     """
     apart = windows.taken_apart(plan)
     statement = panel.statement(plan, apart)
-    bounds = _bounds(engine, plan, n_columns=len(apart.columns))
+    size = engine.table(ranges.size(plan)).to_pylist()[0]
+    bounds = _bounds(engine, plan, size, n_columns=len(apart.columns))
     if len(bounds) > 1:
         # a file for each month of the log, which every range would open again
         engine.bind("first_days", engine.table(ranges.every_row("first_days")))
-        _know_peers(engine, panel.of_peers(plan))
+        _know_peers(engine, panel.of_peers(plan), size)
         statement = ranges.of_range(statement)
     statements = [statement]
     if plan.definition.name == "inactivity":
@@ -147,7 +148,7 @@ def _statements(engine: Engine, plan: Plan) -> Iterator[list[exp.Expr]]:
         yield statements
 
 
-def _know_peers(engine: Engine, plan: Plan) -> None:
+def _know_peers(engine: Engine, plan: Plan, size: Mapping[str, int]) -> None:
     """What everybody was like, of whom no range of customers sees more than its own.
 
     It takes few columns, and so longer ranges.
@@ -155,7 +156,7 @@ def _know_peers(engine: Engine, plan: Plan) -> None:
     if not plan.features:
         return
     apart = windows.taken_apart(plan)
-    bounds = _bounds(engine, plan, n_columns=len(apart.columns))
+    bounds = _bounds(engine, plan, size, n_columns=len(apart.columns))
     query = panel.totals_of_peers(plan, apart)
     if len(bounds) > 1:
         query = ranges.of_range(query)
@@ -176,9 +177,8 @@ def _ranges(engine: Engine, plan: Plan, apart: Apart, bounds: Sequence[Bound]) -
         yield
 
 
-def _bounds(engine: Engine, plan: Plan, *, n_columns: int) -> list[Bound]:
-    """Ranges of ids that hold as much as fits at a time."""
-    size = engine.table(ranges.size(plan)).to_pylist()[0]
+def _bounds(engine: Engine, plan: Plan, size: Mapping[str, int], *, n_columns: int) -> list[Bound]:
+    """Ranges of ids that hold as much as fits at a time of a log of that `size` (`ranges.size`)."""
     days = size["n_days"] / max(1, size["n_customers"])
     cells = len(plan.snapshots) * (len(plan.features) + 4) + days * (n_columns + 2)
     n = max(1, int(CELLS_AT_ONCE // cells))
