@@ -45,12 +45,35 @@ class Days:
 class Pairs:
     """Customers (their place in `Days`) at snapshots (their place in the list of them).
 
-    `values` are those of each span, and where they are null.
+    `values` are those of each span, and where they are null; spans of the same days share the latter.
     """
 
     customer: Whole
     snapshot: Whole
     values: Mapping[Span, tuple[Whole, Flags]]
+
+    def flags(self) -> dict[int, Flags]:
+        """Where spans are null, each array once, by its id."""
+        return {id(is_null): is_null for _, is_null in self.values.values()}
+
+    def put(self, places: Whole, others: "Pairs") -> None:
+        """Put the values of `others`, of the same spans, in these places."""
+        instead = {}
+        for span, (values, is_null) in others.values.items():
+            own, own_null = self.values[span]
+            own[places] = values
+            instead[id(own_null)] = is_null
+        for place, is_null in self.flags().items():
+            is_null[places] = instead[place]
+
+    def where(self, holds: Flags) -> "Pairs":
+        """Those that hold."""
+        flags = {place: is_null[holds] for place, is_null in self.flags().items()}
+        values = {
+            span: (of_span[holds], flags[id(is_null)])
+            for span, (of_span, is_null) in self.values.items()
+        }
+        return Pairs(self.customer[holds], self.snapshot[holds], values)
 
 
 def gaps(days: Days) -> tuple[Whole, Flags]:

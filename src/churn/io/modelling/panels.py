@@ -231,23 +231,46 @@ class _Spans:
     def _table(self, rows: "_Rows") -> pa.Table:
         """The spans as known at every snapshot, by customer and snapshot: snapshot, customer_id and a
         column for each."""
-        everybody = self._of_everybody(rows)
-        if not self._plan.has_late:
-            return everybody
+        at = np.array([_epoch_day(snapshot) for snapshot in self._plan.snapshots])
+        origin = int(rows.day.min(initial=0))
+        pairs = self._pairs(rows, rows.day - origin, at - origin)
+        if self._plan.has_late:
+            pairs = self._put_right(pairs, rows, at)
+        ids = rows.customer_id.take(pa.array(pairs.customer))
+        valid = {place: _validity(is_null) for place, is_null in pairs.flags().items()}
+        spans = {
+            self._apart.names[span]: _array(values, valid[id(is_null)])
+            for span, (values, is_null) in pairs.values.items()
+        }
+        return pa.table({"snapshot": _dates(at[pairs.snapshot]), "customer_id": ids, **spans})
+
+    def _put_right(self, pairs: Pairs, rows: "_Rows", at: Whole) -> Pairs:
+        """`pairs` of all `rows` with those of which some came late as they were known at the snapshot
+        (`at`), in place, and without those of whom nothing was."""
         slow = self._engine.table(self._late_pairs)
         if not slow.num_rows:
-            return everybody
-        days = len(rows.day) / len(rows.customer_id)
-        parts = [everybody]
-        for some in self._that_fit(slow, days):
+            return pairs
+        keys = pairs.customer * len(at) + pairs.snapshot
+
+        def places(whom: pa.Array, snapshot: Whole) -> Whole:
+            customer = pc.index_in(whom, value_set=rows.customer_id).to_numpy().astype(np.int64)
+            wanted = customer * len(at) + np.searchsorted(at, snapshot)
+            found = np.searchsorted(keys, wanted)
+            assert np.array_equal(keys[found], wanted), "who came late is among all"
+            return found
+
+        is_known = np.ones(len(keys), dtype=bool)
+        is_known[places(slow["customer_id"], _epoch_days(slow["snapshot"]))] = False
+        for some in self._that_fit(slow, len(rows.day) / len(rows.customer_id)):
             self._engine.bind("slow", some)
-            parts.append(self._of_pairs(_in_order(self._engine.table(self._late_rows))))
-        both = pa.concat_tables(parts).combine_chunks()
-        keys, instead = (_keys(table, rows.customer_id) for table in (both, slow))
-        holds = ~np.isin(keys, instead)
-        holds[everybody.num_rows :] = True
-        kept = np.flatnonzero(holds)
-        return both.take(pa.array(kept[np.argsort(keys[kept], kind="stable")]))
+            known = _in_order(self._engine.table(self._late_rows))
+            # each is a customer by itself, with days counted to its own snapshot
+            of_row = np.repeat(known.snapshot, np.diff(known.starts))
+            then = self._pairs(known, known.day - of_row, np.zeros(1, dtype=np.int64))
+            instead = places(known.customer_id, known.snapshot)[then.customer]
+            pairs.put(instead, then)
+            is_known[instead] = True
+        return pairs.where(is_known)
 
     def _that_fit(self, slow: pa.Table, days: float) -> Iterator[pa.Table]:
         """The pairs of `slow`, snapshots by snapshots: the same days stand in the lookback of many, of
@@ -257,35 +280,6 @@ class _Spans:
         n_parts = min(len(snapshots), math.ceil(cells / CELLS_AT_ONCE)) or 1
         for part in np.array_split(np.arange(len(snapshots)), n_parts):
             yield slow.filter(pc.is_in(slow["snapshot"], snapshots.take(pa.array(part))))
-
-    def _of_everybody(self, rows: "_Rows") -> pa.Table:
-        """The spans of the customers of `rows` at every snapshot."""
-        at = np.array([_epoch_day(snapshot) for snapshot in self._plan.snapshots])
-        origin = int(rows.day.min(initial=0))
-        pairs = self._pairs(rows, rows.day - origin, at - origin)
-        ids = rows.customer_id.take(pa.array(pairs.customer))
-        return self._named(_dates(at[pairs.snapshot]), ids, pairs)
-
-    def _of_pairs(self, rows: "_Rows") -> pa.Table:
-        """The spans of the pairs of `rows` as known at the snapshot.
-
-        Each is a customer by itself, with days counted to its own snapshot.
-        """
-        of_row = np.repeat(rows.snapshot, np.diff(rows.starts))
-        pairs = self._pairs(rows, rows.day - of_row, np.zeros(1, dtype=np.int64))
-        ids = rows.customer_id.take(pa.array(pairs.customer))
-        return self._named(_dates(rows.snapshot[pairs.customer]), ids, pairs)
-
-    def _named(self, snapshot: pa.Array, customer_id: pa.Array, pairs: Pairs) -> pa.Table:
-        flags = {
-            id(is_null): is_null for _, is_null in pairs.values.values()
-        }  # many spans share theirs
-        valid = {place: _validity(is_null) for place, is_null in flags.items()}
-        spans = {
-            self._apart.names[span]: _array(values, valid[id(is_null)])
-            for span, (values, is_null) in pairs.values.items()
-        }
-        return pa.table({"snapshot": snapshot, "customer_id": customer_id, **spans})
 
     def _pairs(self, rows: "_Rows", day: Whole, snapshots: Whole) -> Pairs:
         days = Days(rows.starts, day, rows.columns[self._plan.vocabulary.use] > 0)
@@ -354,12 +348,6 @@ def _in_order(rows: pa.Table) -> _Rows:
             for name in sorted(numbers)
         },
     )
-
-
-def _keys(rows: pa.Table, customers: pa.Array) -> Whole:
-    """Customer (the place in `customers`) and snapshot of each row as one number, in that order."""
-    whom = pc.index_in(rows["customer_id"], value_set=customers).to_numpy().astype(np.int64)
-    return (whom << DAY_BITS) + _epoch_days(rows["snapshot"])
 
 
 DAY_BITS = 17
