@@ -220,11 +220,13 @@ def known_on(arrival: Arrival, *, has_loaded_at: bool) -> str:
     With `arrival.known_at`, rows that arrived before it are known at `as_of` and the others are
     not; for every other snapshot the rule stays.
     """
-    next_day = "CAST(ts + INTERVAL '1' DAY AS DATE)"
+    # not by adding an interval to a time, which takes twice as long
+    next_day = "CAST(ts AS DATE) + 1"
     if not has_loaded_at:
         return next_day
     loaded = "COALESCE(loaded_at, ts)"
-    arrived = f"CAST({loaded} + INTERVAL '{24 - arrival.hours}' HOUR AS DATE)"
+    is_too_late = f"EXTRACT(HOUR FROM {loaded}) >= {arrival.hours}"
+    arrived = f"CAST({loaded} AS DATE) + CASE WHEN {is_too_late} THEN 1 ELSE 0 END"
     normal = f"GREATEST({next_day}, {arrived})"
     if arrival.known_at is None or arrival.as_of is None:
         return normal
