@@ -15,6 +15,7 @@ from world import Question
 from churn.errors import ConfigurationError, InputError
 from churn.features import panel
 from churn.features.definitions import Feature
+from churn.features.running import Pairs
 from churn.features.vocabulary import Vocabulary
 from churn.io import tables
 from churn.io.engine import Resources, opened
@@ -98,7 +99,7 @@ def test_a_log_that_is_loaded_once_a_week_is_rebuilt_a_few_snapshots_at_a_time(
     rows: list[int] = []
     rebuilt = panels._Spans._of_pairs
 
-    def counted(spans: panels._Spans, found: panels._Rows) -> pa.Table:
+    def counted(spans: panels._Spans, found: panels._Rows) -> Pairs:
         rows.append(len(found.day))
         return rebuilt(spans, found)
 

@@ -264,9 +264,7 @@ class _Spans:
         for some in self._that_fit(slow, len(rows.day) / len(rows.customer_id)):
             self._engine.bind("slow", some)
             known = _in_order(self._engine.table(self._late_rows))
-            # each is a customer by itself, with days counted to its own snapshot
-            of_row = np.repeat(known.snapshot, np.diff(known.starts))
-            then = self._pairs(known, known.day - of_row, np.zeros(1, dtype=np.int64))
+            then = self._of_pairs(known)
             instead = places(known.customer_id, known.snapshot)[then.customer]
             pairs.put(instead, then)
             is_known[instead] = True
@@ -280,6 +278,14 @@ class _Spans:
         n_parts = min(len(snapshots), math.ceil(cells / CELLS_AT_ONCE)) or 1
         for part in np.array_split(np.arange(len(snapshots)), n_parts):
             yield slow.filter(pc.is_in(slow["snapshot"], snapshots.take(pa.array(part))))
+
+    def _of_pairs(self, rows: "_Rows") -> Pairs:
+        """The spans of the pairs of `rows` as known at the snapshot.
+
+        Each is a customer by itself, with days counted to its own snapshot.
+        """
+        of_row = np.repeat(rows.snapshot, np.diff(rows.starts))
+        return self._pairs(rows, rows.day - of_row, np.zeros(1, dtype=np.int64))
 
     def _pairs(self, rows: "_Rows", day: Whole, snapshots: Whole) -> Pairs:
         days = Days(rows.starts, day, rows.columns[self._plan.vocabulary.use] > 0)
