@@ -40,6 +40,15 @@ APART = (
     "SUM(CASE WHEN n > 1 THEN gap_days * gap_days END)",
     "SUM(CASE WHEN (age_days <= 30 AND (n = 1 OR value > 2)) THEN ABS(value) END)",
     "COUNT(CASE WHEN gap_days >= 3 AND (n = 1 OR value > 2) THEN 1 END)",
+    "SUM(CASE WHEN age_days <= 28 THEN n_use * (28 + 1 - age_days) END)",
+    "SUM((0 - 3) * (value * age_days) * 2)",
+    "SUM(2 * (value - 5 * age_days) - 7)",
+    "SUM(CASE WHEN value > 0 THEN 2 * (age_days * 0 + 3) END)",
+    "MIN(CASE WHEN n_use > 0 THEN age_days END)",
+    "MAX(CASE WHEN (n_use > 0) AND age_days <= 40 THEN age_days END)",
+    "MIN(CASE WHEN n_use > 1 THEN age_days END)",
+    "MIN(CASE WHEN n_use > 0 AND value > 0 THEN age_days END)",
+    "MAX(CASE WHEN value > 0 THEN age_days END)",
     "SUM(value) * SUM(value)",
     "COALESCE(SUM(CASE WHEN age_days <= 28 THEN value END), 0) * (SUM(n) + 1) * 1000000",
 )
@@ -49,6 +58,7 @@ LEFT_ALONE = (
     "SUM(CASE WHEN age_days <= 28 OR n > 3 THEN n END)",
     "SUM(CASE WHEN age_days <= 28 THEN n ELSE 1 END)",
     "SUM(n * age_days * age_days)",
+    "SUM(n * age_days * 0)",
     "SUM(n / 2)",
     "SUM(n * 0.5)",
     "SUM(CAST(n AS DOUBLE))",
@@ -83,6 +93,15 @@ def test_features_that_look_at_the_same_days_share_a_span() -> None:
     apart = taken_apart([feature(of_28), feature(f"CAST({of_28} AS DOUBLE) / NULLIF({of_28}, 0)")])
     assert list(apart.names) == [Span("sum", "n", upto=28)]
     assert apart.columns == ["n"]
+
+
+def test_windows_of_any_length_share_a_column() -> None:
+    faded = [
+        f"SUM(CASE WHEN age_days <= {n} THEN n_use * ({n} + 1 - age_days) END)" for n in (7, 28)
+    ]
+    recent = ["MIN(CASE WHEN n_use > 0 THEN age_days END)"]
+    asked = [replace(feature(sql), name=sql) for sql in [*faded, *recent]]
+    assert taken_apart(asked).columns == ["n_use"]
 
 
 rows = st.lists(
