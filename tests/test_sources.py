@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from logbook import Logbook, day, events, row, totals
 
 from churn.io import tables
+from churn.io.intake import steady
 from churn.io.intake.index import READING
 from churn.settings import SourceSettings
 
@@ -290,6 +291,15 @@ def test_a_change_that_keeps_size_and_date_is_seen(book, monkeypatch):
     path.write_text("customer_id,ts,event\n8,2026-01-05,x\n")
     aged(path)
     assert [e["customer_id"] for e in events(book.take_in())] == ["8"]
+
+
+@pytest.mark.parametrize(("age", "is_settled"), [(9.0, False), (11.0, True), (-60.0, False)])
+@pytest.mark.parametrize("place", [2, 3])
+def test_a_stamp_is_settled_when_both_its_times_are_old(place, age, is_settled):
+    """Modified and changed; one in the future is that of another clock."""
+    stamp = [1, 2, 0, 0]
+    stamp[place] = time.time_ns() - int(age * 1e9)
+    assert steady.is_settled(tuple(stamp)) == is_settled
 
 
 def test_a_file_that_was_just_written_is_hashed_again(book, monkeypatch):
