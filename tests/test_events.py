@@ -213,6 +213,8 @@ BAD = [
     ("loaded_at", datetime(1989, 12, 31), 8),
     ("loaded_at", datetime(2200, 1, 1), 8),
     ("ts", datetime(2027, 2, 1), 11),
+    ("loaded_at", datetime(9999, 12, 31), 8),
+    ("loaded_at", 9_223_371_331_199_999_999, 8),  # microseconds; a year on there is no time
 ]
 
 

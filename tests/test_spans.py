@@ -104,6 +104,22 @@ def test_windows_of_any_length_share_a_column() -> None:
     assert taken_apart(asked).columns == ["n_use"]
 
 
+@pytest.mark.parametrize(("value", "first_day"), [(2 * 10**16, 0), (5 * 10**16, 5_000)])
+def test_an_aged_sum_that_fits_is_right_however_long_the_log(value: int, first_day: int) -> None:
+    days = Days(np.array([0, 1]), np.array([first_day]), np.array([True]))
+    aged, at = Span("aged", "value"), np.array([first_day + 54])
+    found = running.of_spans(days, {"value": np.array([value])}, [aged], at, lookback_days=LOOKBACK)
+    assert found.values[aged][0].tolist() == [54 * value]
+
+
+def test_an_aged_sum_that_does_not_fit_is_refused() -> None:
+    """On the first day of the log, too."""
+    days = Days(np.array([0, 1]), np.array([0]), np.array([True]))
+    aged, columns = Span("aged", "value"), {"value": np.array([2 * 10**17])}
+    with pytest.raises(running.TooLargeError):
+        running.of_spans(days, columns, [aged], np.array([54]), lookback_days=LOOKBACK)
+
+
 rows = st.lists(
     st.tuples(
         st.sampled_from(("ann", "bob", "zoe")),

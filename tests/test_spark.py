@@ -34,6 +34,7 @@ from churn.errors import ChurnError, ConfigurationError, InputError
 from churn.features import definitions
 from churn.io import tables
 from churn.io.engine import Engine, Resources, opened
+from churn.io.engine.dialect import spark_sql
 from churn.io.intake import sources
 from churn.timeline import Arrival
 
@@ -514,3 +515,11 @@ def test_a_cluster_that_dies_leaves_the_old_table(tmp_path: Path) -> None:
     assert "Spark has no workers to run a query" in said
     assert tables.fingerprint(place / "panel", made_by="features") == before
     assert not [*(place / "panel").glob(".staging*")]
+
+
+def test_a_time_zone_around_another_reads_what_is_inside_once() -> None:
+    inside = "TIMEZONE('UTC', CAST(x AS TIMESTAMPTZ))"
+    asked = f"SELECT TIMEZONE('Europe/Berlin', TIMEZONE('UTC', {inside})) AS y"
+    moment = "CAST(CAST(x AS TIMESTAMP_LTZ) AS TIMESTAMP_NTZ)"
+    told = f"SELECT CONVERT_TIMEZONE('UTC', 'Europe/Berlin', {moment}) AS y"
+    assert spark_sql(parse_one(asked, dialect="duckdb")) == told

@@ -45,7 +45,7 @@ class Days:
 class Pairs:
     """Customers (their place in `Days`) at snapshots (their place in the list of them).
 
-    `values` are those of each span, and where they are null; spans of the same days share the latter.
+    `values` are those of each span, and where they are null: one array for all spans of the same days.
     """
 
     customer: Whole
@@ -57,7 +57,7 @@ class Pairs:
         return {id(is_null): is_null for _, is_null in self.values.values()}
 
     def put(self, places: Whole, others: "Pairs") -> None:
-        """Put the values of `others`, of the same spans, in these places."""
+        """Put the values of `others`, of the same spans that share the same flags, in these places."""
         instead = {}
         for span, (values, is_null) in others.values.items():
             own, own_null = self.values[span]
@@ -123,7 +123,7 @@ class Places:
     def __init__(
         self, days: Days, spans: Sequence[Span], snapshots: Whole, lookback_days: int
     ) -> None:
-        self._days, self._lookback = days, lookback_days
+        self._days, self.lookback_days = days, lookback_days
         ages = {0, lookback_days} | {age for span in spans for _, age in self.keys(span)}
         self._dates = np.unique(snapshots[:, None] - np.array(sorted(ages))[None, :])
         self._rows = self._first_rows()
@@ -137,7 +137,7 @@ class Places:
 
     def keys(self, span: Span) -> tuple[Key, Key]:
         """Names of the first row that counts in `span` and of the one after the last."""
-        upto = self._lookback if span.upto is None else min(span.upto, self._lookback)
+        upto = self.lookback_days if span.upto is None else min(span.upto, self.lookback_days)
         over = min(span.over, upto)
         return ("gap" if span.after_gap else "age", upto), ("age", over)
 
@@ -158,7 +158,7 @@ class Places:
 
     @cached_property
     def _behind_first_use(self) -> Whole:
-        first_use = _next(self._days.is_use)[self.of(("age", self._lookback))]
+        first_use = _next(self._days.is_use)[self.of(("age", self.lookback_days))]
         return np.minimum(first_use + 1, len(self._days.day))
 
     def _first_rows(self) -> Whole:
@@ -222,7 +222,8 @@ class _Column:
     def _running(self, kind: str) -> Whole:
         if kind not in self._totals:
             values = self._values
-            self._require_small(values, self._days.day if kind == "dated" else None)
+            # a total may start again from below as long as what lies between two of them does not
+            self._require_small(values, self._places.lookback_days if kind == "dated" else 1)
             if kind == "dated":
                 values = values * self._days.day
             totals = np.zeros(len(values) + 1, dtype=np.int64)
@@ -230,12 +231,11 @@ class _Column:
             self._totals[kind] = totals
         return self._totals[kind]
 
-    def _require_small(self, values: Whole, times: Whole | None) -> None:
-        """Refuse values (`times` others) of which a customer's may add up to more than 64 bits hold."""
-        most = _largest(values) * (1 if times is None else _largest(times))
-        if most * self._places.longest < LARGEST:
+    def _require_small(self, values: Whole, times: int) -> None:
+        """Refuse values of which a customer's, each so many `times`, may add up to more than 64 bits hold."""
+        if _largest(values) * times * self._places.longest < LARGEST:
             return
-        sizes = np.abs(values.astype(np.float64)) * (1 if times is None else np.abs(times))
+        sizes = np.abs(values.astype(np.float64)) * times
         if np.add.reduceat(sizes, self._days.starts[:-1]).max() >= LARGEST:
             raise TooLargeError(self._column)
 

@@ -145,9 +145,9 @@ def _reads(part: exp.Expr, column: str) -> bool:
     return any(found.name == column for found in part.find_all(exp.Column))
 
 
-def _all_of(conditions: Sequence[exp.Expr], value: exp.Expr) -> str:
-    """SQL for the days on which `conditions` hold and there is a `value`; nothing where all do."""
-    known = [f"{GAP} IS NOT NULL"] if _reads(value, GAP) else []
+def _all_of(conditions: Sequence[exp.Expr], value: exp.Expr | None = None) -> str:
+    """SQL for the days on which `conditions` hold and `value` is not null; nothing where that is all."""
+    known = [f"{GAP} IS NOT NULL"] if value is not None and _reads(value, GAP) else []
     return " AND ".join([*(f"({part.sql(dialect='duckdb')})" for part in conditions), *known])
 
 
@@ -160,7 +160,7 @@ def _of_values(
         return None
     base, slope = line
     there = _all_of(conditions, value)
-    where = _all_of(conditions, exp.Null())
+    where = _all_of(conditions)
     valid = _flag(there) if there else None
     if slope is None:
         sql = base.sql(dialect="duckdb")
@@ -177,9 +177,9 @@ def _of_values(
         return None
     if isinstance(call, exp.Sum):
         terms = [
-            (factor, replace(span, function=function, column=_where(sql, where, span), valid=valid))
+            (factor, replace(span, function=function, column=_where(of, where, span), valid=valid))
             for function, part in (("aged", slope), ("sum", base))
-            for factor, sql in [_scaled(part)]
+            for factor, of in [_scaled(part)]
             if factor
         ]
         sql = " + ".join(f"{factor} * {{}}" for factor, _ in terms)
@@ -191,7 +191,7 @@ def _of_values(
 
 
 def _scaled(value: exp.Expr) -> tuple[int, str]:
-    """`value` as a whole number times SQL: what differs by a factor alone is one column."""
+    """`value` as a whole number, which may be 0, times SQL: what differs by a factor alone is one column."""
     value = _bare(value)
     number = _constant(value)
     if number is not None:

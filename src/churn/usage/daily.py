@@ -13,7 +13,7 @@ from sqlglot import exp, parse_one
 from churn.contracts import DAILY, LATE, MASKS, N_PLACES, Table, kept
 from churn.usage.counts import Counts
 
-_NEXT_DAY = "CAST(day + INTERVAL '1' DAY AS DATE)"
+_NEXT_DAY = "day + 1"
 
 
 def first_appearances(*, with_arrival: bool) -> exp.Expr:

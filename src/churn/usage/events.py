@@ -140,7 +140,9 @@ def _tests(reading: Reading) -> dict[int, str]:
         tests[NO_NUMBER] = f"NOT p.value_raw IS NULL OR NOT ({_is_number('p.value')})"
     if reading.column("loaded_at"):
         tests[8] = f"NOT p.loaded_raw IS NULL OR {outside.format('loaded_at')}"
-        tests[11] = "p.ts > p.loaded_at + INTERVAL '366' DAY"
+        # by itself, too: the end of all times has no day after it
+        is_late = "p.ts > p.loaded_at + INTERVAL '366' DAY"
+        tests[11] = f"CASE WHEN {outside.format('loaded_at')} THEN FALSE ELSE {is_late} END"
     return tests
 
 

@@ -80,9 +80,8 @@ def _double(text: str) -> exp.Expr:
 
 def _function(function: exp.Anonymous) -> exp.Expr:
     name = function.name.upper()
-    is_part_of_another = _is_timezone(function) and _is_timezone(function.parent)
-    if name in SAME or is_part_of_another:
-        return function
+    if name in SAME or (_is_timezone(function) and _is_timezone(function.parent)):
+        return function  # of two, the outer one knows what is meant
     if name not in OTHERS:
         raise ConfigurationError(
             "a statement uses a function that Spark may understand otherwise",
@@ -113,10 +112,10 @@ def _timezone(arguments: list[exp.Expr]) -> exp.Expr:
         # the session is pinned to UTC
         return exp.Cast(this=moment, to=exp.DataType(this=exp.DType.TIMESTAMPNTZ))
     if isinstance(moment, exp.Anonymous) and moment.expressions[0].name == "UTC":
-        return exp.Anonymous(
-            this="CONVERT_TIMEZONE",
-            expressions=[exp.Literal.string("UTC"), zone, moment.expressions[1]],
-        )
+        utc, moment = moment.expressions
+        if _is_timezone(moment):
+            moment = _timezone(moment.expressions)
+        return exp.Anonymous(this="CONVERT_TIMEZONE", expressions=[utc, zone, moment])
     raise ConfigurationError(
         "a statement turns local times into UTC",
         got=zone.name,

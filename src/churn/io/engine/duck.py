@@ -188,7 +188,13 @@ def _machine_failures() -> Iterator[None]:
             expected="columns that are there, of the types that its functions take",
             next_step="correct the feature definition or the expression in the configuration",
         ) from error
-    except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
+    except duckdb.Error as error:
+        is_unreadable = (
+            isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException)
+            or type(error) is duckdb.Error
+        )  # what a damaged header is refused with
+        if not is_unreadable:
+            raise
         raise InputError(
             "the engine could not read its input",
             got=str(error).splitlines()[0],

@@ -72,13 +72,8 @@ class Intake:
     def explained(self, engine: Engine) -> Iterator[None]:
         """What cannot be read in the body because a delivery changed meanwhile, or is damaged inside, is
         refused as that: rows were judged by as few columns as could show a fault."""
-        with steady.explained(self.deliveries):
-            try:
-                yield
-            except InputError:
-                for reading, group in groups_of(self.contents):
-                    _refuse_damaged(reading, group, engine=engine)
-                raise
+        with steady.explained(self.deliveries), _damage_named(self.contents, engine):
+            yield
 
     def bind(
         self, engine: Engine, month: str | None, *, among: Collection[str] | None = None
@@ -169,14 +164,16 @@ def take_in(
             engine.bind("known_customers", known)
         index.meet(here.table(events.known_hashes()) if known is not None else None)
         files = _files(found, source, index=index, here=here, engine=engine, gone=gone)
-        left_out = _left_out(files, gone, index=index, engine=engine)
+        with _damage_named(files, engine):
+            left_out = _left_out(files, gone, index=index, engine=engine)
         contents = _contents(files, rules=rules, index=index, engine=engine)
         rejects = accounts.rejects_of(contents, index)
         accounts.refuse_too_many(
             accounts.accounts_of(found, contents, None), rejects, share=max_rejected_share
         )
         arrival = months.completed(arrival, contents)
-        losers = rivals.losers(contents, rules=rules, arrival=arrival, engine=engine)
+        with _damage_named(contents, engine):
+            losers = rivals.losers(contents, rules=rules, arrival=arrival, engine=engine)
         contents = _without(contents, losers)
         rejects = accounts.with_conflicts(rejects, losers)
         counted = accounts.accounts_of(found, contents, losers)
@@ -200,7 +197,8 @@ def take_in(
             deliveries=tuple(found),
         )
         if any(not content.has_duplicates_only for content in contents):
-            intake = _with_exact_span(intake, engine)
+            with _damage_named(contents, engine):
+                intake = _with_exact_span(intake, engine)
     fresh = {one.sha256 for one in found if index.entry(one.sha256) is None and not one.is_settled}
     steady.refuse_changed(found, fresh=fresh)
     index.keep(found, contents)
@@ -351,30 +349,34 @@ def _tallied(
     reading: Reading, group: Sequence[Found], *, rules: Rules, engine: Engine
 ) -> list[dict[str, Any]]:
     """The rows of `events.tally`; a file that is damaged inside is named."""
-    try:
+    with _damage_named(group, engine):
         engine.bind("raw", [file.file.place for file in group], row_numbers=True)
         broken = None
         if not engine.is_distributed:  # it has no statistics that would answer for the rows
             broken = engine.table(events.broken_rules(reading))["code"].to_pylist()
         return engine.table(events.tally(reading, rules, broken=broken)).to_pylist()
+
+
+@contextmanager
+def _damage_named(files: Sequence[Found], engine: Engine) -> Iterator[None]:
+    """Where something in the body cannot be read, raise `InputError` naming the first of `files` of which
+    that is so, if it is one of them."""
+    try:
+        yield
     except InputError:
-        _refuse_damaged(reading, group, engine=engine)
+        for reading, group in groups_of(files):
+            for file in group:
+                engine.bind("raw", file.file.place, row_numbers=True)
+                try:
+                    engine.table(events.every_cell(reading))
+                except InputError as error:
+                    raise InputError(
+                        f"{file.path} is damaged inside",
+                        got=error.got,
+                        expected="a file as it was written",
+                        next_step="deliver the file again; was it copied while it was being written?",
+                    ) from error
         raise
-
-
-def _refuse_damaged(reading: Reading, group: Sequence[Found], *, engine: Engine) -> None:
-    """Raise `InputError` naming the first file of `group` of which a row cannot be read."""
-    for file in group:
-        engine.bind("raw", file.file.place, row_numbers=True)
-        try:
-            engine.table(events.every_cell(reading))
-        except InputError as error:
-            raise InputError(
-                f"{file.path} is damaged inside",
-                got=error.got,
-                expected="a file as it was written",
-                next_step="deliver the file again; was it copied while it was being written?",
-            ) from error
 
 
 def _without(contents: Sequence[Content], losers: pd.DataFrame) -> tuple[Content, ...]:

@@ -255,7 +255,7 @@ class _Spans:
         def places(whom: pa.Array, snapshot: Whole) -> Whole:
             customer = pc.index_in(whom, value_set=rows.customer_id).to_numpy().astype(np.int64)
             wanted = customer * len(at) + np.searchsorted(at, snapshot)
-            found = np.searchsorted(keys, wanted)
+            found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
             assert np.array_equal(keys[found], wanted), "who came late is among all"
             return found
 
