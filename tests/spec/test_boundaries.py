@@ -100,7 +100,7 @@ def test_known_at_takes_late_rows_in_or_leaves_them_out(known_at, n):
     assert found["ann"]["n_events_28d"] == n
 
 
-@pytest.mark.parametrize(("hours", "n"), [(0, 1), (6, 2), (30, 3)])
+@pytest.mark.parametrize(("hours", "n"), [(0, 1), (6, 2), (24, 2), (29, 2), (30, 3), (54, 3)])
 def test_arrival_hours_move_the_cut(hours, n):
     tables = {
         "events": """

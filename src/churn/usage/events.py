@@ -227,8 +227,9 @@ def known_on(arrival: Arrival, *, has_loaded_at: bool) -> str:
     if not has_loaded_at:
         return next_day
     loaded = "COALESCE(loaded_at, ts)"
-    is_too_late = f"EXTRACT(HOUR FROM {loaded}) >= {arrival.hours}"
-    arrived = f"CAST({loaded} AS DATE) + CASE WHEN {is_too_late} THEN 1 ELSE 0 END"
+    days, hours = divmod(arrival.hours, 24)
+    is_too_late = f"EXTRACT(HOUR FROM {loaded}) >= {hours}"
+    arrived = f"CAST({loaded} AS DATE) + CASE WHEN {is_too_late} THEN {1 - days} ELSE {-days} END"
     normal = f"GREATEST({next_day}, {arrived})"
     if arrival.known_at is None or arrival.as_of is None:
         return normal
