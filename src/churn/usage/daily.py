@@ -280,8 +280,8 @@ def _last_use(use: str, partition: str) -> str:
 
 
 def _counted(counts: Counts, with_people: bool) -> str:
-    """The additive columns of the rows of `placed`, counts of event types still packed; money is
-    already in 1/10000, so that no sum depends on threads."""
+    """The additive columns of the rows of `placed`, those of `counts` still packed; money is already in
+    1/10000, so that no sum depends on threads."""
     person = "COUNT(person_bit)" if with_people else "CAST(0 AS BIGINT)"
     people = "COALESCE(BIT_OR(person_bit), 0)" if with_people else "CAST(0 AS BIGINT)"
     columns = {
@@ -290,10 +290,8 @@ def _counted(counts: Counts, with_people: bool) -> str:
         "value_sum": "CAST(COALESCE(SUM(value_units), 0) AS BIGINT)",
         "n_value": "COUNT(value_units)",
         "negative_sum": "CAST(COALESCE(SUM(CASE WHEN value_units < 0 THEN value_units END), 0) AS BIGINT)",
-        "n_negative": "COUNT(CASE WHEN value_units < 0 THEN 1 END)",
-        "n_night": "COUNT(CASE WHEN local_hour < 6 THEN 1 END)",
         "people_mask": people,
-        "hour_mask": "BIT_OR(CAST(1 AS BIGINT) << CAST(local_hour AS BIGINT))",
+        "hour_mask": "CAST(BIT_OR(1 << local_hour) AS BIGINT)",
         **counts.summed(),
     }
     return ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
@@ -309,7 +307,8 @@ def _placed(counts: Counts, with_people: bool) -> str:
     )
     return f"""
         SELECT e.customer_id, e.day, e.known_on, e.value_units, e.local_hour,
-               {", ".join(counts.packs)}, {person} AS person_bit
+               {", ".join(f"{sql} AS {pack}" for pack, sql in counts.added().items())},
+               {person} AS person_bit
         FROM clean_events AS e
         LEFT JOIN {counts.of_an_event()} ON t.event = e.event
         {people}
