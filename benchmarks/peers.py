@@ -55,32 +55,34 @@ PEERS = {
 def compared(bench: Bench, events: int, names: Sequence[str]) -> list[list[object]]:
     """Ours and every peer on one log, turn by turn; one row of the table each."""
     given = bench.given(Shape(events), set="standard_40")
-    bench.task("rollup", given)()
-    bench.task("features", given)()
+    bench.task("both", given)()
     ours = Path(str(given["workspace"])) / "panel"
     question = _question(bench.folder, str(given["events"]), ours)
-    tasks = {"roll-up": bench.task("rollup", given), "features": bench.task("features", given)}
+    tasks = {"ours": bench.task("both", given)}
     for name in names:
         if events <= PEERS[name].most_events:
             tasks[name] = _task(bench.folder, PEERS[name], question)
     costs = interleaved(tasks, repeats=bench.repeats)
-    total = [a.cpu_s + b.cpu_s for a, b in zip(costs["roll-up"], costs["features"], strict=True)]
-    wall = [a.wall_s + b.wall_s for a, b in zip(costs["roll-up"], costs["features"], strict=True)]
-    peak = max(median(costs[name], "peak_mb") for name in ("roll-up", "features"))
+    total = [cost.cpu_s for cost in costs["ours"]]
     rows: list[list[object]] = [
-        ["ours", f"{events / MILLION:g} M", f"{np.median(total):,.1f}", f"{np.median(wall):,.1f}",
-         f"{peak:,.0f}", "1 ×", "", "", f"duckdb, python {sys.version.split()[0]}"]
+        ["ours", f"{events / MILLION:g} M", *_figures(costs["ours"]), "1 ×", "", "",
+         f"duckdb, python {sys.version.split()[0]}"]
     ]  # fmt: skip
-    for name in list(tasks)[2:]:
+    for name in list(tasks)[1:]:
         own = costs[name]
         ratio = median_ratio([cost.cpu_s for cost in own], total)
         cells = equal_cells(ours, bench.folder / f"{PEERS[name].task}.parquet")
         rows.append(
-            [name, f"{events / MILLION:g} M", f"{median(own, 'cpu_s'):,.1f}",
-             f"{median(own, 'wall_s'):,.1f}", f"{median(own, 'peak_mb'):,.0f}", f"{ratio:.2f} ×",
+            [name, f"{events / MILLION:g} M", *_figures(own), f"{ratio:.2f} ×",
              PEERS[name].target, cells, own[-1].said["versions"]]
         )  # fmt: skip
     return rows
+
+
+def _figures(costs: Sequence[Cost]) -> list[str]:
+    """CPU and wall seconds, and megabytes."""
+    what = {"cpu_s": ",.1f", "wall_s": ",.1f", "peak_mb": ",.0f"}
+    return [format(median(costs, name), shown) for name, shown in what.items()]
 
 
 def _question(folder: Path, events: str, ours: Path) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """`churn COMMAND [key=value ...]`: compose → typed settings → stage or flow → exit code."""
 
+import gc
 import importlib
 import locale
 import logging
@@ -180,6 +181,8 @@ def _logged(command: str, run: Callable[["Settings"], None]) -> Callable[["Setti
         journal.now.command, journal.now.as_of = command, settings.as_of
         if settings.log == "json":
             _log_to(log.handlers[0], as_json=True)
+        if not gc.get_freeze_count():  # not in a later job of the same process: garbage would stay
+            gc.freeze()  # modules live as long as the process: the collector need not look at them
         run(settings)
 
     return logged

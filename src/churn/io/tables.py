@@ -20,6 +20,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -199,17 +200,18 @@ def parts(folder: Path, *, made_by: str, only: Collection[str] | None = None) ->
     gone or is not the one that was written: one flipped bit is read silently wrong otherwise.
     """
     _require(folder, made_by=made_by)
-    verified = {}
-    for name, entry in _manifest(folder)["parts"].items():
-        if only is None or part_of(name) in only:
-            dated = "" if made_by == "rollup" else f" as_of={part_of(name)}"
-            verify(
-                folder / entry["file"],
-                entry["sha256"],
-                next_step=f"run `churn {made_by}{dated}` again to rebuild the {folder.name} table",
-            )
-            verified[name] = folder / entry["file"]
-    return verified
+    entries = _manifest(folder)["parts"]
+    asked = [name for name in entries if only is None or part_of(name) in only]
+
+    def verified(name: str) -> Path:
+        path, dated = folder / entries[name]["file"], f" as_of={part_of(name)}"
+        again = f"churn {made_by}{'' if made_by == 'rollup' else dated}"
+        next_step = f"run `{again}` again to rebuild the {folder.name} table"
+        verify(path, entries[name]["sha256"], next_step=next_step)
+        return path
+
+    with ThreadPoolExecutor() as pool:  # hashing leaves Python to the others
+        return dict(zip(asked, pool.map(verified, asked), strict=True))
 
 
 def _require(folder: Path, *, made_by: str) -> None:

@@ -39,7 +39,7 @@ class Scorer:
         return cls(booster, canonical(spec))
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        frame = rows.to_pandas()
+        frame = rows.to_pandas(split_blocks=True)  # which copies no column
         found = models.risks(_model(self.booster, self.spec), frame)
         return pa.table({"customer_id": rows["customer_id"], **found}, schema=RISKS)
 
