@@ -17,9 +17,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from churn.errors import ConfigurationError, InputError
+from churn.errors import ConfigurationError
 from churn.io.engine import Engine, Resources, near, opened
-from churn.io.intake import accounts, convert, forgotten, listing, months, rivals, steady
+from churn.io.intake import (
+    accounts,
+    convert,
+    damaged,
+    forgotten,
+    listing,
+    months,
+    rivals,
+    steady,
+)
 from churn.io.intake import side_tables as sides
 from churn.io.intake.accounts import Account
 from churn.io.intake.forgotten import Forgotten
@@ -72,7 +81,7 @@ class Intake:
     def explained(self, engine: Engine) -> Iterator[None]:
         """What cannot be read in the body because a delivery changed meanwhile, or is damaged inside, is
         refused as that: rows were judged by as few columns as could show a fault."""
-        with steady.explained(self.deliveries), _damage_named(self.contents, engine):
+        with steady.explained(self.deliveries), damaged.named(self.contents, engine):
             yield
 
     def bind(
@@ -164,7 +173,7 @@ def take_in(
             engine.bind("known_customers", known)
         index.meet(here.table(events.known_hashes()) if known is not None else None)
         files = _files(found, source, index=index, here=here, engine=engine, gone=gone)
-        with _damage_named(files, engine):
+        with damaged.named(files, engine):
             left_out = _left_out(files, gone, index=index, engine=engine)
         contents = _contents(files, rules=rules, index=index, engine=engine)
         rejects = accounts.rejects_of(contents, index)
@@ -172,7 +181,7 @@ def take_in(
             accounts.accounts_of(found, contents, None), rejects, share=max_rejected_share
         )
         arrival = months.completed(arrival, contents)
-        with _damage_named(contents, engine):
+        with damaged.named(contents, engine):
             losers = rivals.losers(contents, rules=rules, arrival=arrival, engine=engine)
         contents = _without(contents, losers)
         rejects = accounts.with_conflicts(rejects, losers)
@@ -197,7 +206,7 @@ def take_in(
             deliveries=tuple(found),
         )
         if any(not content.has_duplicates_only for content in contents):
-            with _damage_named(contents, engine):
+            with damaged.named(contents, engine):
                 intake = _with_exact_span(intake, engine)
     fresh = {one.sha256 for one in found if index.entry(one.sha256) is None and not one.is_settled}
     steady.refuse_changed(found, fresh=fresh)
@@ -349,34 +358,12 @@ def _tallied(
     reading: Reading, group: Sequence[Found], *, rules: Rules, engine: Engine
 ) -> list[dict[str, Any]]:
     """The rows of `events.tally`; a file that is damaged inside is named."""
-    with _damage_named(group, engine):
+    with damaged.named(group, engine):
         engine.bind("raw", [file.file.place for file in group], row_numbers=True)
         broken = None
         if not engine.is_distributed:  # it has no statistics that would answer for the rows
             broken = engine.table(events.broken_rules(reading))["code"].to_pylist()
         return engine.table(events.tally(reading, rules, broken=broken)).to_pylist()
-
-
-@contextmanager
-def _damage_named(files: Sequence[Found], engine: Engine) -> Iterator[None]:
-    """Where something in the body cannot be read, raise `InputError` naming the first of `files` of which
-    that is so, if it is one of them."""
-    try:
-        yield
-    except InputError:
-        for reading, group in groups_of(files):
-            for file in group:
-                engine.bind("raw", file.file.place, row_numbers=True)
-                try:
-                    engine.table(events.every_cell(reading))
-                except InputError as error:
-                    raise InputError(
-                        f"{file.path} is damaged inside",
-                        got=error.got,
-                        expected="a file as it was written",
-                        next_step="deliver the file again; was it copied while it was being written?",
-                    ) from error
-        raise
 
 
 def _without(contents: Sequence[Content], losers: pd.DataFrame) -> tuple[Content, ...]:
