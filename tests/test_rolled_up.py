@@ -142,6 +142,31 @@ def test_days_are_counted_right_however_busy(tmp_path: Path, busiest: int) -> No
     assert sorted(rows["c_08"]) == [1, busiest - 1]
 
 
+@pytest.mark.parametrize("n_types", [1, 7, 16, 62, 70])
+def test_negative_and_nightly_events_are_counted_whatever_their_type(
+    tmp_path: Path, n_types: int
+) -> None:
+    """Seven types leave the last of nine places in a sum to the nights; the types from 62 on have none."""
+
+    def one(customer: str, place: int, hour: int, value: float) -> Row:
+        ts = dt.datetime.combine(FIRST, dt.time(hour))
+        return event(customer, 0) | {"event": f"type_{place:02d}", "ts": ts, "value": value}
+
+    log = [one("ann", place, 3, -1.0) for place in range(n_types)]
+    log += [one("bob", place, 9, 1.0) for place in range(n_types)]
+    log += [one("cid", n_types - 1, 3, -1.0)] * 127
+    place = worlds.rolled_up(World(events=log), tmp_path)
+    daily = tables.read(place / "daily", made_by="rollup").set_index("customer_id")
+    n_other = {
+        "ann": max(0, n_types - 62),
+        "bob": max(0, n_types - 62),
+        "cid": 127 * (n_types > 62),
+    }
+    counted = {"ann": n_types, "bob": 0, "cid": 127}
+    assert daily["n_other"].to_dict() == n_other
+    assert daily["n_night"].to_dict() == daily["n_negative"].to_dict() == counted
+
+
 def test_a_panel_that_comes_out_of_order_is_sorted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

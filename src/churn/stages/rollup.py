@@ -154,7 +154,7 @@ def _numbered(
     return event_types
 
 
-ROWS_PER_GROUP = 16_384
+ROWS_PER_GROUP = 32_768
 """Of a month: a panel reads it by ranges of customers."""
 
 
