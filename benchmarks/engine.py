@@ -15,7 +15,7 @@ figures are quoted as multiples of it, from the same turn of the same run. Names
 - score: a million customers from panel to calibrated risk, against LightGBM's own predict
 
 Everything measured is a process of its own; "roll-up + …" is one process that does both, as
-`churn run` and `churn weekly` do. Its CPU includes Python's start and the imports that the stages need;
+`churn run` does. Its CPU includes Python's start and the imports that the stages need;
 the column "work" leaves them out. Ratios use the whole process on both sides.
 """
 

@@ -68,7 +68,8 @@ def both(given: dict[str, Any]) -> dict[str, Any]:
 
 def weekly(given: dict[str, Any]) -> dict[str, Any]:
     """`churn rollup` with a new delivery, then the features of `as_of` alone, as `churn score` builds
-    them: those of the panel that stands in the workspace."""
+    them: those of the panel that stands in the workspace. One process, where `churn weekly` has two of
+    which the second is up by then."""
     from churn.io.engine import opened, resources
     from churn.io.modelling import panels
     from churn.io.workspace import Workspace
@@ -153,9 +154,8 @@ def _model_and_customers(given: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _began() -> float:
-    """The CPU seconds so far, when everything is imported: as a command begins its stage."""
-    if not gc.get_freeze_count():
-        gc.freeze()
+    """The CPU seconds so far, when everything is imported; a command begins its stage so too."""
+    gc.freeze()
     return time.process_time()
 
 
@@ -231,4 +231,6 @@ def _panel_size(workspace: Path) -> tuple[int, int]:
 
 if __name__ == "__main__":
     name, text = sys.argv[1:]
-    print(json.dumps(globals()[name](json.loads(text))))
+    said = globals()[name](json.loads(text))
+    gc.unfreeze()
+    print(json.dumps(said))

@@ -124,20 +124,24 @@ def test_days_are_counted_right_however_busy(tmp_path: Path, busiest: int) -> No
         for day in (0, 40, 70)
         for name in types[: day // 3 + 1]
     ]
-    crowd = event("bob", 40) | {"event": types[8], "loaded_at": None}
-    late = event("bob", 40, loaded_on=FIRST + timedelta(days=45)) | {"event": types[8]}
+    night = dt.datetime.combine(FIRST + timedelta(days=41), dt.time(3))
+    refund = {"event": types[8], "ts": night, "value": -1.0}
+    crowd = event("bob", 41) | refund | {"loaded_at": None}
+    late = event("bob", 41, loaded_on=FIRST + timedelta(days=45)) | refund
     place = worlds.rolled_up(World(events=[*log, *[crowd] * (busiest - 1), late]), tmp_path)
     event_types = Workspace(place).usage_facts()["event_types"]
     assert event_types == types
     daily = tables.read(place / "daily", made_by="rollup").set_index(["customer_id", "day"])
     bob = daily.loc["bob"].iloc[0]
     assert (bob["n"], bob["c_08"], bob["n_other"]) == (busiest, busiest, 0)
+    assert (bob["n_negative"], bob["n_night"]) == (busiest, busiest)
     assert bob["event_mask"] == 1 << 8
     for day in (0, 40, 70):
         ann = daily.loc[("ann", FIRST + timedelta(days=day))]
         there = min(day // 3 + 1, len(types))
         assert [ann[f"c_{n:02d}"] for n in range(24)] == [1] * there + [0] * (24 - there)
         assert ann["event_mask"] == (1 << there) - 1
+        assert (ann["n_negative"], ann["n_night"]) == (0, 0)
     rows = tables.read(place / "late", made_by="rollup")
     assert sorted(rows["c_08"]) == [1, busiest - 1]
 

@@ -181,9 +181,11 @@ def _logged(command: str, run: Callable[["Settings"], None]) -> Callable[["Setti
         journal.now.command, journal.now.as_of = command, settings.as_of
         if settings.log == "json":
             _log_to(log.handlers[0], as_json=True)
-        if not gc.get_freeze_count():  # not in a later job of the same process: garbage would stay
-            gc.freeze()  # modules live as long as the process: the collector need not look at them
-        run(settings)
+        gc.freeze()  # the collector need not look again and again at all that was imported
+        try:
+            run(settings)
+        finally:
+            gc.unfreeze()
 
     return logged
 

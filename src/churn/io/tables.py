@@ -33,6 +33,9 @@ import pyarrow.parquet as pq
 from churn.errors import ConfigurationError, InputError
 
 MANIFEST = "_manifest.json"
+READERS = 2
+"""How many files are hashed side by side."""
+
 PIECE = "~"
 SEAL = "seal"
 UNNAMED = re.compile(r"\.(staging-|.+\.)[0-9a-f]{32}")
@@ -210,7 +213,7 @@ def parts(folder: Path, *, made_by: str, only: Collection[str] | None = None) ->
         verify(path, entries[name]["sha256"], next_step=next_step)
         return path
 
-    with ThreadPoolExecutor() as pool:  # hashing leaves Python to the others
+    with ThreadPoolExecutor(READERS) as pool:  # hashing leaves Python to the others
         return dict(zip(asked, pool.map(verified, asked), strict=True))
 
 
