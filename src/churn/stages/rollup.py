@@ -1,6 +1,7 @@
 """`churn rollup`: what the source holds now → daily roll-up, rejects, side tables."""
 
 import logging
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -154,6 +155,9 @@ def _numbered(
     return event_types
 
 
+READ = {"late": "loaded_at", "texts": "text", "items": "item"}
+"""The tables by month beside `daily`, and the column of the log without which they have no row."""
+
 ROWS_PER_GROUP = 32_768
 """Of a month: a panel reads it by ranges of customers."""
 
@@ -213,8 +217,12 @@ def _month_by_month(
         intake.bind(engine, month)
         files = {name: places[name] / f"{month}.parquet" for name in ORDERS}
         bits = _write_days(engine, queries, files["daily"], bits=bits)
-        for name in [name for name in ORDERS if name != "daily"]:
-            engine.write(queries(bits)[name], files[name], rows_per_group=ROWS_PER_GROUP)
+        for name, column in READ.items():
+            before = next(iter(written[name].values()), None)
+            if before and not intake.has(column):
+                shutil.copyfile(before, files[name])  # without a row, too
+            else:
+                engine.write(queries(bits)[name], files[name], rows_per_group=ROWS_PER_GROUP)
         for name, path in files.items():
             written[name][month] = path
     return written

@@ -119,15 +119,10 @@ def late(counts: Counts, *, with_people: bool, with_arrival: bool) -> exp.Expr:
         return _sql(f"SELECT {', '.join(names)} FROM daily_part WHERE FALSE")
     return _ordered(
         f"""
-        SELECT placed.customer_id, placed.day, placed.known_on,
-               {_counted(counts, with_people)},
-               MAX(received.last_known_on) AS last_known_on
-        FROM ({_placed(counts, with_people)}) AS placed
-        JOIN (
-            SELECT customer_id, day, last_known_on FROM daily_part
-            WHERE DATE_DIFF('day', day, last_known_on) > 1
-        ) AS received ON received.customer_id = placed.customer_id AND received.day = placed.day
-        GROUP BY placed.customer_id, placed.day, placed.known_on
+        SELECT customer_id, day, known_on, {_counted(counts, with_people)},
+               MAX(last_known_on) AS last_known_on
+        FROM ({_placed(counts, with_people, of_late_days=True)}) AS placed
+        GROUP BY customer_id, day, known_on
         """,
         LATE,
         counts,
@@ -297,19 +292,27 @@ def _counted(counts: Counts, with_people: bool) -> str:
     return ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
 
 
-def _placed(counts: Counts, with_people: bool) -> str:
-    """`clean_events` with what each adds to the sums of `counts`, and the bit of the person."""
+def _placed(counts: Counts, with_people: bool, *, of_late_days: bool = False) -> str:
+    """`clean_events` with what each adds to the sums of `counts`, and the bit of the person; all, or
+    those of customer-days of which `daily_part` has a row that came late, with its `last_known_on`."""
     person = "p.bit" if with_people else "CAST(NULL AS BIGINT)"
     people = (
         "LEFT JOIN people AS p ON p.customer_id = e.customer_id AND p.user_id = e.user_id"
         if with_people
         else ""
     )
+    received = """
+        JOIN (
+            SELECT customer_id, day, last_known_on FROM daily_part
+            WHERE DATE_DIFF('day', day, last_known_on) > 1
+        ) AS received ON received.customer_id = e.customer_id AND received.day = e.day
+    """
+    last = ", received.last_known_on"
     return f"""
         SELECT e.customer_id, e.day, e.known_on, e.value_units, e.local_hour,
                {", ".join(f"{sql} AS {pack}" for pack, sql in counts.added().items())},
-               {person} AS person_bit
-        FROM clean_events AS e
+               {person} AS person_bit {last if of_late_days else ""}
+        FROM clean_events AS e {received if of_late_days else ""}
         LEFT JOIN {counts.of_an_event()} ON t.event = e.event
         {people}
     """

@@ -71,6 +71,10 @@ class Intake:
     copies: tuple[Path, ...]
     deliveries: tuple[Delivery, ...]
 
+    def has(self, column: str) -> bool:
+        """Whether a delivery with used rows may have something in this column of the log."""
+        return months.has_column(self.contents, column)
+
     def drop_copies(self) -> None:
         """Delete the copies of remote files in which somebody stands who was forgotten, once they
         are read: the next run copies them anew."""
