@@ -172,7 +172,7 @@ def test_files_with_different_columns_and_types_are_one_log(book):
     ]  # fmt: skip
     assert {e["ts"].hour for e in found} == {10}
     assert [e["known_on"] for e in found] == [day("2026-01-06")] * 3 + [day("2026-01-07")]
-    assert (intake.has_loaded_at, intake.has_user_id) == (True, False)
+    assert (intake.has("loaded_at"), intake.has("user_id")) == (True, False)
 
 
 def test_identical_content_under_two_names_counts_once(book):

@@ -62,9 +62,9 @@ def report_churn(
     settings: Settings, intake: Intake, engine: Engine, sides: dict[str, pa.Table]
 ) -> None:
     """Log how many could churn and did at each snapshot that training would use."""
-    appeared = daily.first_appearances(with_arrival=intake.has_loaded_at)
+    appeared = daily.first_appearances(with_arrival=intake.has("loaded_at"))
     types = engine.table(appeared)["event"].to_pylist()
-    counts, what = Counts(types), {"with_people": False, "with_arrival": intake.has_loaded_at}
+    counts, what = Counts(types), {"with_people": False, "with_arrival": intake.has("loaded_at")}
     engine.materialise("daily", daily.daily(counts, **what))
     engine.view("daily_part", parse_one("SELECT * FROM daily"))
     engine.materialise("late", daily.late(counts, **what))
@@ -103,6 +103,6 @@ def findings(intake: Intake, engine: Engine, *, sides: dict[str, int]) -> conten
         by_event=engine.table(contents.by_event()).to_pandas(),
         by_week=engine.table(contents.by_week()).to_pandas(),
         days=engine.table(contents.active_days())["day"].to_pylist(),
-        lateness=engine.table(contents.lateness()).to_pandas() if intake.has_loaded_at else None,
+        lateness=engine.table(contents.lateness()).to_pandas() if intake.has("loaded_at") else None,
         sides=sides,
     )

@@ -40,6 +40,9 @@ ORDERS = {
     "texts": contracts.TEXTS.order,
     "items": contracts.ITEMS.order,
 }
+READ = {"late": "loaded_at", "texts": "text", "items": "item"}
+"""Of these, but for `daily`: the column of the log without which a table has no row."""
+
 NAMES = [*ORDERS, "first_days"]
 Queries: TypeAlias = Callable[[int], dict[str, exp.Expr]]
 """The query of each table of `ORDERS` by the bits of counts (see `usage.counts`)."""
@@ -70,7 +73,7 @@ def run(settings: Settings) -> None:
             event_types = _numbered(engine, intake, touched, event_types)
         if _width(event_types) != _width(before["event_types"]):
             touched = list(intake.months)
-        what = {"with_people": intake.has_user_id, "with_arrival": intake.has_loaded_at}
+        what = {"with_people": intake.has("user_id"), "with_arrival": intake.has("loaded_at")}
         spoken = texts.texts(texts.speaking(settings.rollup.texts, event_types))
         others = {"texts": spoken, "items": items.items()}
 
@@ -137,13 +140,13 @@ def _numbered(
     is_everything = len(touched) == len(intake.months)
     spans = [None] if touched and (is_everything or engine.is_distributed) else touched
     appeared: list[str] = []
-    appearances = daily.first_appearances(with_arrival=intake.has_loaded_at)
+    appearances = daily.first_appearances(with_arrival=intake.has("loaded_at"))
     for month in spans:
         intake.bind(engine, month, among=touched)
         seen = engine.table(appearances).to_pandas()
         fresh = seen.sort_values(["known_on", "ts", "event"])["event"].tolist()
         event_types = daily.extended_dictionary(event_types, fresh)
-        if intake.has_user_id:
+        if intake.has("user_id"):
             appeared.append(f"appeared_{len(appeared)}")
             engine.materialise(appeared[-1], daily.first_people())
     if appeared:
@@ -154,9 +157,6 @@ def _numbered(
         engine.view("people", _rows_of(["people_before"]))
     return event_types
 
-
-READ = {"late": "loaded_at", "texts": "text", "items": "item"}
-"""The tables by month beside `daily`, and the column of the log without which they have no row."""
 
 ROWS_PER_GROUP = 32_768
 """Of a month: a panel reads it by ranges of customers."""
@@ -316,7 +316,7 @@ def _facts(
         "attributes": kinds,
         "has_customer_versions": bool(customers.num_rows)
         and customers["valid_from"].null_count < customers.num_rows,
-        "has_loaded_at": intake.has_loaded_at,
+        "has_loaded_at": intake.has("loaded_at"),
         "known_at": known_at,
         "deliveries": [
             {"sha256": a.sha256, **{name: getattr(a, name) for name in counted}} for a in accounts

@@ -1,15 +1,52 @@
-"""Columns of a file as they are declared: which one is ours, and whether it can be what it should be."""
+"""What is declared of a file: how its times are written, which of its columns are ours, and whether they can
+be what they should be."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from churn.contracts import REQUIRED, SOURCES
-from churn.errors import InputError, nearest
+from churn.errors import ConfigurationError, InputError, nearest
 from churn.settings import SourceSettings
 from churn.usage.advice import shown
 
 IDS = ("customer_id", "event_id", "user_id")
+
+
+def refuse_unknown_formats(source: SourceSettings) -> None:
+    """Raise `ConfigurationError` for a time zone or a time format that nobody knows."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(source.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(
+            "source.timezone is not a time zone",
+            got=str(source.timezone),
+            expected="a name of the IANA database",
+            next_step="set source.timezone=Europe/Berlin, for example",
+        ) from error
+    if source.ts_format in ("iso", "epoch_s", "epoch_ms"):
+        return
+    if not _is_strptime(source.ts_format):
+        raise ConfigurationError(
+            "source.ts_format is not a format of times",
+            got=source.ts_format,
+            expected="iso, epoch_s, epoch_ms, or a strptime format",
+            next_step="set source.ts_format='%d.%m.%Y %H:%M:%S', for example",
+        )
+
+
+def _is_strptime(text: str) -> bool:
+    """Whether `text` is a strptime format that says the year."""
+    if "%Y" not in text and "%y" not in text:
+        return False
+    try:
+        datetime.strptime(datetime(2001, 2, 3, tzinfo=UTC).strftime(text), text)
+    except ValueError:
+        return False
+    return True
 
 
 def required_columns(

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from churn.errors import ConfigurationError
 from churn.io.engine import Engine, Resources, near, opened
 from churn.io.intake import (
     accounts,
     convert,
     damaged,
+    declared,
     forgotten,
     listing,
     months,
@@ -61,8 +61,6 @@ class Intake:
     first_day: date
     last_day: date
     last_ts: datetime
-    has_loaded_at: bool
-    has_user_id: bool
     arrival: Arrival
     contents: tuple[Content, ...]
     rules: Rules
@@ -72,7 +70,7 @@ class Intake:
     deliveries: tuple[Delivery, ...]
 
     def has(self, column: str) -> bool:
-        """Whether a delivery with used rows may have something in this column of the log."""
+        """Whether a delivery has this column of the log."""
         return months.has_column(self.contents, column)
 
     def drop_copies(self) -> None:
@@ -152,7 +150,7 @@ def take_in(
     refused rows in one; then the index stays as it was.
     """
     cache = cache or workspace / "deliveries"
-    _refuse_unknown_formats(source)
+    declared.refuse_unknown_formats(source)
     pattern = listing.patterns(source, workspace=workspace)["events"]
     gone = forgotten.read(workspace)
     if gone.unfinished:
@@ -199,8 +197,6 @@ def take_in(
             first_day=first.date(),
             last_day=last.date(),
             last_ts=last,
-            has_loaded_at=months.has_column(contents, "loaded_at"),
-            has_user_id=months.has_column(contents, "user_id"),
             arrival=arrival,
             contents=contents,
             rules=rules,
@@ -245,41 +241,6 @@ def _left_out(
     for name, table in tables_of.items() if gone else []:
         engine.bind(name, table)
     return tables_of if gone else {}
-
-
-def _refuse_unknown_formats(source: SourceSettings) -> None:
-    """Raise `ConfigurationError` for a time zone or a time format that nobody knows."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo(source.timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigurationError(
-            "source.timezone is not a time zone",
-            got=str(source.timezone),
-            expected="a name of the IANA database",
-            next_step="set source.timezone=Europe/Berlin, for example",
-        ) from error
-    if source.ts_format in ("iso", "epoch_s", "epoch_ms"):
-        return
-    if not _is_strptime(source.ts_format):
-        raise ConfigurationError(
-            "source.ts_format is not a format of times",
-            got=source.ts_format,
-            expected="iso, epoch_s, epoch_ms, or a strptime format",
-            next_step="set source.ts_format='%d.%m.%Y %H:%M:%S', for example",
-        )
-
-
-def _is_strptime(text: str) -> bool:
-    """Whether `text` is a strptime format that says the year."""
-    if "%Y" not in text and "%y" not in text:
-        return False
-    try:
-        datetime.strptime(datetime(2001, 2, 3, tzinfo=UTC).strftime(text), text)
-    except ValueError:
-        return False
-    return True
 
 
 @contextmanager
