@@ -1,6 +1,7 @@
 """What a panel finds in a roll-up that died half-way, that is all late, or that a definition does not fit."""
 
 import datetime as dt
+import random
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -144,6 +145,48 @@ def test_days_are_counted_right_however_busy(tmp_path: Path, busiest: int) -> No
         assert (ann["n_negative"], ann["n_night"]) == (0, 0)
     rows = tables.read(place / "late", made_by="rollup")
     assert sorted(rows["c_08"]) == [1, busiest - 1]
+
+
+@pytest.mark.parametrize("with_arrival", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_event_types_are_in_the_order_in_which_they_were_known(
+    tmp_path: Path, seed: int, with_arrival: bool
+) -> None:
+    """Over four months, also those that become known long after types of later months, and when a new
+    type or an old one comes with another delivery."""
+    rng = random.Random(seed)
+    log = []
+    for place in range(200):
+        day = rng.randrange(110)
+        loaded = FIRST + timedelta(days=day + rng.choice([0, 1, 40, 70])) if with_arrival else None
+        name = f"type_{min(rng.randrange(30), rng.randrange(30)):02d}"
+        ts = dt.datetime.combine(FIRST + timedelta(days=day), dt.time(place % 24, place % 60))
+        log.append(event("ann", day, loaded_on=loaded) | {"event": name, "ts": ts})
+
+    def known(row: Row) -> tuple[date, dt.datetime]:
+        loaded = row.get("loaded_at") or row["ts"]
+        by = loaded.date() + timedelta(days=loaded.hour >= 6)
+        return max(row["ts"].date() + timedelta(days=1), by), row["ts"]
+
+    def in_order(rows: list[Row]) -> list[str]:
+        first: dict[str, tuple[date, dt.datetime]] = {}
+        for row in rows:
+            first[row["event"]] = min(first.get(row["event"], known(row)), known(row))
+        return sorted(first, key=lambda name: (first[name], name))
+
+    settings = worlds.settings_of(tmp_path, tmp_path / "workspace")
+    if not with_arrival:
+        settings.source.columns = {"loaded_at": ""}
+    found = []
+    for files in ([log[:150]], [log[:150], log[150:]]):
+        worlds.write(World(), tmp_path, files=files)
+        rollup.run(settings)
+        found.append(Workspace(settings.place).usage_facts()["event_types"])
+    before, after = found
+    assert before == in_order(log[:150])
+    assert after[: len(before)] == before
+    fresh = [row for row in log[150:] if row["event"] not in before]
+    assert after[len(before) :] == in_order(fresh)
 
 
 @pytest.mark.parametrize("n_types", [1, 7, 16, 62, 70])

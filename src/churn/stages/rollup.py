@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -67,11 +68,13 @@ def run(settings: Settings) -> None:
         month for month in intake.months if intake.months[month] != before["months"].get(month)
     ]
     with opened(resources(settings.engine)) as engine:
-        event_types = before["event_types"]
+        known = before["event_types"]
         engine.bind("people_before", before["people"])
         with intake.explained(engine):
-            event_types = _numbered(engine, intake, touched, event_types)
-        if _width(event_types) != _width(before["event_types"]):
+            appeared = _appeared(engine, intake, touched, known=known)
+            _know_people(engine, intake, touched)
+        event_types = [*known, *appeared]  # nobody ever changes places
+        if _width(event_types) != _width(known):
             touched = list(intake.months)
         what = {"with_people": intake.has("user_id"), "with_arrival": intake.has("loaded_at")}
         spoken = texts.texts(texts.speaking(settings.rollup.texts, event_types))
@@ -133,29 +136,55 @@ def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
     return {**facts, "months": done, "people": list(files.values())}
 
 
-def _numbered(
-    engine: Engine, intake: Intake, touched: list[str], event_types: list[str]
+def _appeared(
+    engine: Engine, intake: Intake, touched: Sequence[str], *, known: Sequence[str]
 ) -> list[str]:
-    """The dictionary of event types, with what is new appended, and so table `people`."""
-    is_everything = len(touched) == len(intake.months)
-    spans = [None] if touched and (is_everything or engine.is_distributed) else touched
-    appeared: list[str] = []
-    appearances = daily.first_appearances(with_arrival=intake.has("loaded_at"))
-    for month in spans:
+    """The event types of months `touched` that are not `known`, by when they were first known.
+
+    Once one month was asked, the later ones are for the types that it has not settled: mostly none.
+    """
+    spans = _spans(engine, intake, touched)
+    if spans == [None] and len(touched) > 1 and not engine.is_distributed:
+        spans = [touched[0], None]
+    found: dict[str, tuple[date, datetime]] = {}
+    for place, month in enumerate(spans):
+        settled = [] if intake.arrival.known_at else _settled(found, before=touched[place])
         intake.bind(engine, month, among=touched)
-        seen = engine.table(appearances).to_pandas()
-        fresh = seen.sort_values(["known_on", "ts", "event"])["event"].tolist()
-        event_types = daily.extended_dictionary(event_types, fresh)
-        if intake.has("user_id"):
-            appeared.append(f"appeared_{len(appeared)}")
-            engine.materialise(appeared[-1], daily.first_people())
-    if appeared:
-        engine.view("appeared_rows", _rows_of(appeared))
-        engine.materialise("appeared", daily.merged_people())
-        engine.materialise("people", daily.numbered_people())
-    else:
+        asked = daily.first_appearances(
+            with_arrival=intake.has("loaded_at"), but=[*known, *settled]
+        )
+        for row in engine.table(asked).to_pylist():
+            when = row["known_on"], row["ts"]
+            found[row["event"]] = min(found.get(row["event"], when), when)
+    return sorted(found, key=lambda event: (found[event], event))
+
+
+def _settled(found: Mapping[str, tuple[date, datetime]], *, before: str) -> list[str]:
+    """The types of `found` that no row of month `before` (YYYY-MM) or later makes known earlier: a row is
+    known on the day after its own at the earliest."""
+    earliest = date.fromisoformat(f"{before}-02")
+    return [event for event, (known_on, _) in found.items() if known_on <= earliest]
+
+
+def _know_people(engine: Engine, intake: Intake, touched: Sequence[str]) -> None:
+    """Make table `people` of `people_before` and who appeared in months `touched`."""
+    appeared: list[str] = []
+    for month in _spans(engine, intake, touched) if intake.has("user_id") else []:
+        intake.bind(engine, month, among=touched)
+        appeared.append(f"appeared_{len(appeared)}")
+        engine.materialise(appeared[-1], daily.first_people())
+    if not appeared:
         engine.view("people", _rows_of(["people_before"]))
-    return event_types
+        return
+    engine.view("appeared_rows", _rows_of(appeared))
+    engine.materialise("appeared", daily.merged_people())
+    engine.materialise("people", daily.numbered_people())
+
+
+def _spans(engine: Engine, intake: Intake, touched: Sequence[str]) -> list[str | None]:
+    """The months `touched` one by one; None for all of them at once."""
+    is_everything = len(touched) == len(intake.months)
+    return [None] if touched and (is_everything or engine.is_distributed) else [*touched]
 
 
 ROWS_PER_GROUP = 32_768
@@ -216,7 +245,8 @@ def _month_by_month(
     for month in progress.watched(touched, what="rolling up months"):
         intake.bind(engine, month)
         files = {name: places[name] / f"{month}.parquet" for name in ORDERS}
-        bits = _write_days(engine, queries, files["daily"], bits=bits)
+        bits, days = _write_days(engine, queries, files["daily"], bits=bits)
+        intake.refuse_others(month, days)
         for name, column in READ.items():
             before = next(iter(written[name].values()), None)
             if before and not intake.has(column):
@@ -228,16 +258,18 @@ def _month_by_month(
     return written
 
 
-def _write_days(engine: Engine, queries: Queries, path: Path, *, bits: int) -> int:
+def _write_days(
+    engine: Engine, queries: Queries, path: Path, *, bits: int
+) -> tuple[int, dict[str, Any]]:
     """Write `daily` of a month, bound as `daily_part`, with counts of `bits` or, where a day has too many
-    events for these, of more; how many it took."""
+    events for these, of more; how many it took, and what there is (`daily.summary`)."""
     for wide in COUNT_BITS[COUNT_BITS.index(bits) :]:
         engine.write(queries(wide)["daily"], path, rows_per_group=ROWS_PER_GROUP)
         engine.bind("daily_part", path)
-        busiest = engine.table(daily.busiest_day())["n"][0].as_py() or 0
-        if busiest < 2**wide:
+        found = engine.table(daily.summary()).to_pylist()[0]
+        if found["busiest"] < 2**wide:
             break
-    return wide
+    return wide, found
 
 
 def _months_at_once(

@@ -5,34 +5,37 @@ late, `late` holds all their rows by the first snapshot that knows them, so that
 can be rebuilt as it was known and everybody else takes the fast path.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
 from sqlglot import exp, parse_one
 
 from churn.contracts import DAILY, LATE, MASKS, N_PLACES, Table, kept
+from churn.usage.columns import literal
 from churn.usage.counts import Counts
 
 _NEXT_DAY = "day + 1"
 
 
-def first_appearances(*, with_arrival: bool) -> exp.Expr:
-    """`clean_events` → one row per event type with when it was first known, oldest first.
+def first_appearances(*, with_arrival: bool, but: Collection[str] = ()) -> exp.Expr:
+    """`clean_events` → one row per event type `but` some with when it was first known, oldest first.
 
     `ts` is the first time among the rows known first: a row that arrives later moves nobody. Without
     arrival, rows are known in the order in which they happened.
     """
+    others = f"WHERE NOT event IN ({', '.join(map(literal, but))})" if but else ""
     if not with_arrival:
         return _sql(f"""
             SELECT event, {_NEXT_DAY} AS known_on, ts FROM (
-                SELECT event, CAST(MIN(ts) AS DATE) AS day, MIN(ts) AS ts FROM clean_events GROUP BY event
+                SELECT event, CAST(MIN(ts) AS DATE) AS day, MIN(ts) AS ts FROM clean_events
+                {others} GROUP BY event
             ) AS appearances ORDER BY known_on, ts, event
         """)
-    return _sql("""
+    return _sql(f"""
         SELECT event, known_on, ts FROM (
             SELECT event, known_on, MIN(ts) AS ts,
                    ROW_NUMBER() OVER (PARTITION BY event ORDER BY known_on) AS place
-            FROM clean_events GROUP BY event, known_on
+            FROM clean_events {others} GROUP BY event, known_on
         ) AS appearances WHERE place = 1 ORDER BY known_on, ts, event
     """)
 
@@ -43,15 +46,6 @@ def first_people() -> exp.Expr:
         SELECT customer_id, user_id, MIN(known_on) AS known_on FROM clean_events
         WHERE user_id IS NOT NULL GROUP BY customer_id, user_id
     """)
-
-
-def extended_dictionary(known: Sequence[str], appeared: Sequence[str]) -> list[str]:
-    """The event types in order of first appearance: `known` never change places, new ones follow.
-
-    >>> extended_dictionary(["login"], ["export", "login"])
-    ['login', 'export']
-    """
-    return [*known, *(event for event in appeared if event not in set(known))]
 
 
 def merged_people() -> exp.Expr:
@@ -106,9 +100,14 @@ def daily(counts: Counts, *, with_people: bool, with_arrival: bool) -> exp.Expr:
     )
 
 
-def busiest_day() -> exp.Expr:
-    """The largest `n` of `daily_part`, null where it has no row."""
-    return _sql("SELECT MAX(n) AS n FROM daily_part")
+def summary() -> exp.Expr:
+    """Of `daily_part`, one row: the largest `n` of a customer-day (`busiest`), how many events there are
+    (`n_events`), and `first_day` and `last_day`, null without any."""
+    return _sql("""
+        SELECT COALESCE(MAX(n), 0) AS busiest, CAST(COALESCE(SUM(n), 0) AS BIGINT) AS n_events,
+               MIN(day) AS first_day, MAX(day) AS last_day
+        FROM daily_part
+    """)
 
 
 def late(counts: Counts, *, with_people: bool, with_arrival: bool) -> exp.Expr:

@@ -5,8 +5,9 @@ Everything here builds SQLGlot expressions over a relation `raw` (the files of o
 of `FAULTS` that it breaks; duplicates are a matter of several files (`usage.duplicates`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from sqlglot import exp
 
@@ -62,6 +63,10 @@ class Fault:
     value: str
 
 
+AHEAD = 11
+DAYS_AHEAD = 366
+"""How long after it was loaded a row may say that it happened."""
+
 BROKEN = Fault(1, "line", "a line that cannot be read", "raw")
 FAULTS = (
     BROKEN,
@@ -78,7 +83,7 @@ FAULTS = (
         "COALESCE(loaded_raw, CAST(loaded_at AS TEXT))",
     ),
     Fault(9, "customer_id", "not in the customers table", "customer_id"),
-    Fault(11, "ts", "a time more than a year after the row was loaded", "CAST(ts AS TEXT)"),
+    Fault(AHEAD, "ts", "a time more than a year after the row was loaded", "CAST(ts AS TEXT)"),
 )
 NO_NUMBER = 7
 UNKNOWN_CUSTOMER = 9
@@ -104,13 +109,15 @@ def judged(
     """)
 
 
-def broken_rules(reading: Reading, *, raw: str = "raw") -> exp.Expr:
-    """The codes (`code`) of the rules that a row of `raw` breaks, of those it can break alone.
+def broken_rules(reading: Reading, *, raw: str = "raw", kept: Collection[int] = ()) -> exp.Expr:
+    """The codes (`code`) of the rules that a row of `raw` breaks, of those it can break alone; which are
+    `kept` by all is known already.
 
     Each is asked for by itself: DuckDB answers most of them from the statistics of a Parquet file,
     without reading a row. NaN is not in these, but in a sum.
     """
-    tests = [(code, f"WHERE {test}") for code, test in _tests(reading).items() if code != NO_NUMBER]
+    asked = {code: test for code, test in _tests(reading).items() if code not in kept}
+    tests = [(code, f"WHERE {test}") for code, test in asked.items() if code != NO_NUMBER]
     if reading.column("value"):
         tests.append((NO_NUMBER, "WHERE NOT p.value_raw IS NULL"))
         tests.append((NO_NUMBER, f"WHERE p.value > {MAX_VALUE:.0f} OR p.value < -{MAX_VALUE:.0f}"))
@@ -121,6 +128,17 @@ def broken_rules(reading: Reading, *, raw: str = "raw") -> exp.Expr:
         WITH rows AS NOT MATERIALIZED ({rows})
         SELECT DISTINCT code FROM ({" UNION ALL ".join(found)}) AS f
     """)
+
+
+def kept_rules(extents: Iterable[Mapping[str, tuple[datetime, datetime]]]) -> set[int]:
+    """The codes of rules that no row can break in files with these first and last times, of each `ts` and
+    `loaded_at` as far as they are known."""
+    is_in_time = all(
+        {"ts", "loaded_at"} <= {*known}
+        and known["ts"][1] - known["loaded_at"][0] <= timedelta(days=DAYS_AHEAD)
+        for known in extents
+    )
+    return {AHEAD} if is_in_time else set()
 
 
 def _tests(reading: Reading) -> dict[int, str]:
@@ -141,9 +159,10 @@ def _tests(reading: Reading) -> dict[int, str]:
     if reading.column("loaded_at"):
         tests[8] = f"NOT p.loaded_raw IS NULL OR {outside.format('loaded_at')}"
         # by itself, too: the end of all times has no day after it
-        is_late = "p.ts > p.loaded_at + INTERVAL '366' DAY"
-        is_late = f"CASE WHEN {outside.format('loaded_at')} THEN FALSE ELSE {is_late} END"
-        tests[11] = f"p.ts > p.loaded_at AND {is_late}"  # nearly no row is left to count days for
+        is_ahead = f"p.ts > p.loaded_at + INTERVAL '{DAYS_AHEAD}' DAY"
+        is_ahead = f"CASE WHEN {outside.format('loaded_at')} THEN FALSE ELSE {is_ahead} END"
+        # nearly no row is left to count days for
+        tests[AHEAD] = f"p.ts > p.loaded_at AND {is_ahead}"
     return tests
 
 

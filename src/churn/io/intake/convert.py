@@ -1,8 +1,8 @@
 """Files → something DuckDB reads as declared: Parquet in place, text once to typed Parquet."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +16,7 @@ from churn.io import tables
 from churn.io.engine import Engine
 from churn.io.intake import forgotten, formats, json_lines, steady, weblogs
 from churn.io.intake.declared import checked_kind, required_columns
+from churn.io.intake.extents import Extent, extents
 from churn.io.intake.forgotten import Forgotten
 from churn.io.intake.formats import Block, Broken
 from churn.settings import SourceSettings
@@ -23,19 +24,22 @@ from churn.usage.columns import Column
 from churn.usage.reading import TYPED, Reading, stored
 
 EXTRA = ("line", "broken", "raw")
+TIMES = ("ts", "loaded_at")
 LOGS = {"access_log": weblogs.access_block, "error_log": weblogs.error_block}
 
 
 @dataclass(frozen=True)
 class Readable:
     """A file that `reading.parsed` can read: `signature` tells which files go into one scan, and
-    `n_skipped` lines were left out because they are about nobody."""
+    `n_skipped` lines were left out because they are about nobody; `extents` of `ts` and `loaded_at`, as
+    far as the file tells them."""
 
     place: Path
     reading: Reading
     signature: str
     n_rows: int
     n_skipped: int = 0
+    extents: Mapping[str, Extent] = field(default_factory=dict)
 
 
 def readable(
@@ -76,8 +80,11 @@ def readable(
         timezone=source.timezone or "UTC",
         form="typed",
     )
-    n_rows = pq.read_metadata(target).num_rows
-    return Readable(target, reading, "typed", n_rows, facts["n_skipped"])
+    typed = pq.ParquetFile(target)
+    told = extents(typed, {name: name for name in TIMES})
+    return Readable(
+        target, reading, "typed", typed.metadata.num_rows, facts["n_skipped"], extents=told
+    )
 
 
 def _is_plain(local: Path, reading: Reading) -> bool:
@@ -144,7 +151,16 @@ def _in_place(path: str, local: Path, *, source: SourceSettings) -> Readable:
     )
     reading = Reading(columns, ts_format=source.ts_format, timezone=source.timezone or "UTC")
     signature = "; ".join(f"{field.name} {field.type}" for field in schema)
-    return Readable(local, reading, signature, file.metadata.num_rows)
+    return Readable(
+        local, reading, signature, file.metadata.num_rows, extents=_extents(file, reading)
+    )
+
+
+def _extents(file: pq.ParquetFile, reading: Reading) -> dict[str, Extent]:
+    """Of the times of `file` that it keeps as they are meant."""
+    meant = ("instant", "timestamp") if reading.timezone == "UTC" else ("instant",)
+    columns = {ours: column for ours in TIMES if (column := reading.column(ours))}
+    return extents(file, {ours: c.name for ours, c in columns.items() if c.kind in meant})
 
 
 def _converted(

@@ -29,11 +29,10 @@ def span(contents: Sequence[Content]) -> tuple[datetime, datetime]:
 def fingerprints(contents: Sequence[Content], *, arrival: Arrival, index: Index) -> dict[str, str]:
     """A fingerprint for each month with used rows: it changes when one of its rows may have."""
     counts: dict[str, list[object]] = {}
-    n_used: Counter[str] = Counter()
+    used = n_used(contents)
     for content in sorted(contents, key=lambda content: content.sha256):
         lost = content.lost_months
         for month, n in content.entry.months.items():
-            n_used[month] += n - lost.get(month, 0)
             dropped = content.dropped if month in lost else ()
             known = index.customers if content.entry.unknown else ""
             counts.setdefault(month, []).append([content.sha256, n, dropped, known])
@@ -41,8 +40,17 @@ def fingerprints(contents: Sequence[Content], *, arrival: Arrival, index: Index)
     return {
         month: hashlib.sha256(json.dumps([rule, counts[month]]).encode()).hexdigest()
         for month in sorted(counts)
-        if n_used[month]
+        if used[month]
     }
+
+
+def n_used(contents: Sequence[Content]) -> Counter[str]:
+    """How many rows of each month (YYYY-MM) are used."""
+    used: Counter[str] = Counter()
+    for content in contents:
+        used.update(content.entry.months)
+        used.subtract(content.lost_months)
+    return used
 
 
 def _special(arrival: Arrival) -> list[str]:

@@ -17,12 +17,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as compute
 
+from churn.errors import InputError
 from churn.io.engine import Engine, Resources, near, opened
 from churn.io.intake import (
     accounts,
     convert,
     damaged,
     declared,
+    extents,
     forgotten,
     listing,
     months,
@@ -42,6 +44,9 @@ from churn.usage.events import Rules
 from churn.usage.reading import Reading, named
 
 log = logging.getLogger("churn")
+
+MAX_NAMED = 5
+"""How many files a message names."""
 
 MAX_REJECTS = 100_000
 """How many refused rows of one delivery are kept for a person to look at; all are counted."""
@@ -72,6 +77,23 @@ class Intake:
     def has(self, column: str) -> bool:
         """Whether a delivery has this column of the log."""
         return months.has_column(self.contents, column)
+
+    def refuse_others(self, month: str, found: Mapping[str, Any]) -> None:
+        """Raise `InputError` unless what was `found` of `month` (YYYY-MM; `daily.summary`) is as many rows
+        as were judged, of that month: of a file whose statistics are of other times than its rows, an
+        engine leaves rows out, or takes others."""
+        wanted = months.n_used(self.contents)[month]
+        days = [found["first_day"], found["last_day"]]
+        if found["n_events"] == wanted and all(f"{day}"[:7] == month for day in days):
+            return
+        files = [content.path for content in self.contents if month in content.entry.months]
+        more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
+        raise InputError(
+            f"the rows of {month} are not those that its files tell of",
+            got=f"{found['n_events']:,} rows" + (f", of {days[0]} to {days[1]}" if days[0] else ""),
+            expected=f"{wanted:,} of {month}, from {', '.join(files[:MAX_NAMED])}{more}",
+            next_step="deliver these files again: the statistics of one are not those of its rows",
+        )
 
     def drop_copies(self) -> None:
         """Delete the copies of remote files in which somebody stands who was forgotten, once they
@@ -324,11 +346,24 @@ def _tallied(
 ) -> list[dict[str, Any]]:
     """The rows of `events.tally`; a file that is damaged inside is named."""
     with damaged.named(group, engine):
-        engine.bind("raw", [file.file.place for file in group], row_numbers=True)
+        _bind_raw(engine, group)
         broken = None
         if not engine.is_distributed:  # it has no statistics that would answer for the rows
-            broken = engine.table(events.broken_rules(reading))["code"].to_pylist()
-        return engine.table(events.tally(reading, rules, broken=broken)).to_pylist()
+            kept = events.kept_rules(file.file.extents for file in group)
+            broken = engine.table(events.broken_rules(reading, kept=kept))["code"].to_pylist()
+        told = {}
+        if broken == [] and rules == Rules():  # every row is good, whatever else it says
+            told = extents.tallied([file.file for file in group])
+        asked = [place for place in range(len(group)) if place not in told]
+        if not asked:
+            return [*told.values()]
+        _bind_raw(engine, [group[place] for place in asked])
+        rows = engine.table(events.tally(reading, rules, broken=broken)).to_pylist()
+        return [*told.values(), *(row | {"file_no": asked[row["file_no"]]} for row in rows)]
+
+
+def _bind_raw(engine: Engine, files: Sequence[Found]) -> None:
+    engine.bind("raw", [file.file.place for file in files], row_numbers=True)
 
 
 def _without(contents: Sequence[Content], losers: pd.DataFrame) -> tuple[Content, ...]:
