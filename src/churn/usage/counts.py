@@ -80,20 +80,23 @@ class Counts:
         kinds = {
             name: self._unpacked(place) for place, name in enumerate(KINDS, start=len(self.placed))
         }
-        bits = [
-            f"CASE WHEN {count} > 0 THEN CAST({1 << place} AS BIGINT) ELSE 0 END"
-            for place, count in enumerate(placed)
-        ]
+        others = "n - " + " - ".join(f"({count})" for count in placed)
         return {
             **dict(zip(names, [*placed, *rest], strict=True)),
             **kinds,
-            "n_other": "n - " + " - ".join(f"({count})" for count in placed),
-            "event_mask": " + ".join(bits),
+            "n_other": others if len(self.event_types) > N_PLACES else _big(0),
+            "event_mask": " + ".join(self._bit(place) for place in range(len(placed))),
         }
 
     def _unpacked(self, place: int) -> str:
         own, shift = self._at(place)
         return f"({own} >> {shift}) & {2**self.bits - 1}"
+
+    def _bit(self, place: int) -> str:
+        """The bit of a type in `event_mask`, where it has any event."""
+        own, shift = self._at(place)
+        has_any = f"({own} & {_big((2**self.bits - 1) << shift)}) <> 0"
+        return f"CASE WHEN {has_any} THEN {_big(1 << place)} ELSE 0 END"
 
 
 def _big(number: int) -> str:
