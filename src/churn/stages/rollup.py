@@ -17,6 +17,7 @@ from churn import contracts
 from churn.errors import ChurnError
 from churn.io import progress, tables
 from churn.io.engine import Engine, opened, resources
+from churn.io.engine.together import side_by_side
 from churn.io.intake import sources, steady
 from churn.io.intake.accounts import of_sides
 from churn.io.intake.sources import Intake
@@ -197,11 +198,12 @@ def _rows_of(names: Sequence[str]) -> exp.Expr:
 
 
 def _keep_people(engine: Engine, folder: Path) -> None:
-    """Table `people` as the part of its folder, in a total order."""
+    """Keep table `people` as the part of its folder, in a total order, and read it from there."""
     folder.mkdir(parents=True, exist_ok=True)
     with tables.staging(folder) as place:
         engine.write(parse_one(PEOPLE_IN_ORDER), place / "people.parquet")
         tables.commit(folder, {"people": place / "people.parquet"}, keep=[], facts={})
+    engine.bind("people", [*tables.parts(folder, made_by="rollup").values()])
 
 
 def _roll_up(
@@ -240,22 +242,32 @@ def _month_by_month(
     places: dict[str, Path],
 ) -> dict[str, dict[str, Path]]:
     """Roll up each touched month into a finished file of every table."""
-    written: dict[str, dict[str, Path]] = {name: {} for name in ORDERS}
-    bits = COUNT_BITS[0]
-    for month in progress.watched(touched, what="rolling up months"):
+    widest = COUNT_BITS[0]
+    without_rows: dict[str, Path] = {}
+
+    def rolled_up(engine: Engine, month: str) -> dict[str, Path]:
+        nonlocal widest
         intake.bind(engine, month)
         files = {name: places[name] / f"{month}.parquet" for name in ORDERS}
-        bits, days = _write_days(engine, queries, files["daily"], bits=bits)
+        bits, days = _write_days(engine, queries, files["daily"], bits=widest)
+        widest = max(widest, bits)
         intake.refuse_others(month, days)
         for name, column in READ.items():
-            before = next(iter(written[name].values()), None)
-            if before and not intake.has(column):
-                shutil.copyfile(before, files[name])  # without a row, too
-            else:
-                engine.write(queries(bits)[name], files[name], rows_per_group=ROWS_PER_GROUP)
-        for name, path in files.items():
-            written[name][month] = path
-    return written
+            if name in without_rows:
+                shutil.copyfile(without_rows[name], files[name])
+                continue
+            engine.write(queries(bits)[name], files[name], rows_per_group=ROWS_PER_GROUP)
+            if not intake.has(column):
+                without_rows[name] = files[name]
+        return files
+
+    with engine.beside(len(touched)) as engines:
+        done = side_by_side(engines, rolled_up, touched)
+        files = [*progress.watched(done, total=len(touched), what="rolling up months")]
+    return {
+        name: {month: of_month[name] for month, of_month in zip(touched, files, strict=True)}
+        for name in ORDERS
+    }
 
 
 def _write_days(

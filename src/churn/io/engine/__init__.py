@@ -55,6 +55,13 @@ class Engine(ABC):
     @abstractmethod
     def close(self) -> None: ...
 
+    @contextmanager
+    def beside(self, n_items: int) -> Iterator[Sequence["Engine"]]:
+        """Engines to work side by side on so many items of about one size, closed afterwards: as many as
+        find room and have two items each, or this one alone. They read what is bound here by then, but
+        none of its views."""
+        yield [self]
+
     @abstractmethod
     def bind(self, name: str, relation: Relation, *, row_numbers: bool = False) -> None:
         """Make `relation` available to expressions as table `name`.

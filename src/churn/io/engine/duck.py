@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -36,30 +37,40 @@ class Duck(Engine):
     What is read from an Arrow table stays in its order.
     """
 
-    def __init__(self, resources: Resources) -> None:
-        limit = _left_over(resources.memory_limit)
-        self._connection = duckdb.connect(
-            config={
-                "threads": resources.threads,
-                "memory_limit": f"{limit}B" if limit else resources.memory_limit,
-                # kept from one query to the next, of which a panel asks many: fresh memory is slow
-                "block_allocator_memory": f"{min(KEPT, limit // 4)}B",
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                **({"temp_directory": resources.spill} if resources.spill else {}),
-            }
-        )
+    def __init__(
+        self, resources: Resources, connection: duckdb.DuckDBPyConnection | None = None
+    ) -> None:
+        self._resources = resources
+        self._connection = connection or _connected(resources, 1)[0]
+        self._inputs: dict[str, tuple[Relation, bool]] = {}
         self._bound: dict[str, str] = {}  # the kind of what stands under each name
         # by id, which is nobody else's while the query is kept
         self._texts: dict[int, tuple[exp.Expr, str]] = {}
-        for setting in SETTINGS:
-            self._connection.execute(f"SET {setting}")
-        self._connection.execute("SET lock_configuration = true")
 
     def close(self) -> None:
         self._connection.close()
 
+    @contextmanager
+    def beside(self, n_items: int) -> Iterator[Sequence[Engine]]:
+        room = _left_over(self._resources.memory_limit) // ROOM
+        n = min(self._resources.threads, room, n_items // 2)
+        if n < 2:
+            yield [self]
+            return
+        # a query in one thread takes less of a processor than in several, and they share nothing
+        resources = replace(self._resources, threads=self._resources.threads - n + 1)
+        engines = [Duck(resources, connection) for connection in _connected(resources, n)]
+        try:
+            for engine in engines:
+                for name, (relation, row_numbers) in self._inputs.items():
+                    engine.bind(name, relation, row_numbers=row_numbers)
+            yield engines
+        finally:
+            for engine in reversed(engines):
+                engine.close()
+
     def bind(self, name: str, relation: Relation, *, row_numbers: bool = False) -> None:
+        self._inputs[name] = relation, row_numbers
         if isinstance(relation, pa.Table):
             self._free(name)
             self._connection.register(name, relation)
@@ -71,9 +82,11 @@ class Duck(Engine):
         self._make("VIEW", name, f"SELECT *{numbers} FROM read_parquet([{listed}])")
 
     def view(self, name: str, query: exp.Expr) -> None:
+        self._inputs.pop(name, None)
         self._make("VIEW", name, self._sql(query))
 
     def materialise(self, name: str, query: exp.Expr) -> None:
+        self._inputs.pop(name, None)
         self._make("TABLE", name, self._sql(query))
 
     def _make(self, kind: str, name: str, sql: str) -> None:
@@ -132,6 +145,31 @@ class Duck(Engine):
         with _machine_failures():
             self._connection.execute(sql)
 
+
+def _connected(resources: Resources, n: int) -> list[duckdb.DuckDBPyConnection]:
+    """So many connections to one database in memory."""
+    limit = _left_over(resources.memory_limit)
+    connection = duckdb.connect(
+        config={
+            "threads": resources.threads,
+            "memory_limit": f"{limit}B" if limit else resources.memory_limit,
+            # kept from one query to the next, of which a panel asks many: fresh memory is slow
+            "block_allocator_memory": f"{min(KEPT, limit // 4)}B",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            **({"temp_directory": resources.spill} if resources.spill else {}),
+        }
+    )
+    connections = [connection, *(connection.cursor() for _ in range(n - 1))]
+    for one in connections:
+        for setting in SETTINGS:
+            one.execute(f"SET {setting}")
+    connection.execute("SET lock_configuration = true")
+    return connections
+
+
+ROOM = 1_000_000_000
+"""Bytes that an engine should have to work beside others."""
 
 SMALLEST = 200_000_000
 """Bytes without which DuckDB gets nowhere, whatever the process has taken already."""

@@ -27,6 +27,7 @@ from churn.features.running import Days, Flags, Pairs, Whole
 from churn.features.spans import Apart
 from churn.io import tables
 from churn.io.engine import Engine
+from churn.io.engine.together import side_by_side
 from churn.learning import splits
 
 log = logging.getLogger("churn")
@@ -49,14 +50,14 @@ def write(engine: Engine, plan: Plan, path: Path) -> None:
         engine.write(panel.statement(plan), path)
         return
     path.mkdir(parents=True)
-    for number, statements in enumerate(_statements(engine, plan)):
+
+    def written(engine: Engine, statement: exp.Expr, number: int) -> pa.Table:
         file = path / f"{number:05d}.parquet"
+        engine.write(statement, file)
+        return pq.read_table(file, columns=["customer_id", "snapshot"])
 
-        def written(statement: exp.Expr, file: Path = file) -> pa.Table:
-            engine.write(statement, file)
-            return pq.read_table(file, columns=["customer_id", "snapshot"])
-
-        _in_turn(statements, written)
+    for _ in _by_range(engine, plan, written):
+        pass
 
 
 def rows(engine: Engine, plan: Plan) -> pa.Table:
@@ -104,18 +105,18 @@ def in_part(engine: Engine, plan: Plan, *, max_rows: int, seed: int) -> tuple[pd
 
 def pieces(engine: Engine, plan: Plan) -> Iterator[pa.Table]:
     """The panel of `plan`, a range of customers at a time, on an engine of this process."""
-    for statements in _statements(engine, plan):
-        yield _in_turn(statements, engine.table)
+    return _by_range(engine, plan, lambda engine, statement, _: engine.table(statement))
 
 
 def _in_turn(statements: list[exp.Expr], made: Callable[[exp.Expr], pa.Table]) -> pa.Table:
-    """What is made of the first of `statements` that gives customers and snapshots in order; those
-    before it are dropped for good."""
-    while True:
-        rows = made(statements[0])
-        if len(statements) == 1 or _is_in_order(rows):
-            return rows
-        del statements[0]
+    """What is made of the first of `statements` that gives customers and snapshots in order; the others
+    than the last are dropped for good once they do not."""
+    for statement in list(statements):
+        rows = made(statement)
+        if statement is statements[-1] or _is_in_order(rows):
+            break
+        statements[:] = statements[-1:]  # another range may be at it, too
+    return rows
 
 
 def _is_in_order(rows: pa.Table) -> bool:
@@ -125,12 +126,15 @@ def _is_in_order(rows: pa.Table) -> bool:
     return bool(np.all(is_next | is_same & (snapshots[:-1] < snapshots[1:])))
 
 
-def _statements(engine: Engine, plan: Plan) -> Iterator[list[exp.Expr]]:
-    """Statements for each range of customers, of which the last gives the panel in its order; what they
-    read is there until the next ones are asked for.
+def _by_range(
+    engine: Engine, plan: Plan, made: Callable[[Engine, exp.Expr, int], pa.Table]
+) -> Iterator[pa.Table]:
+    """What is made of the panel of each range of customers, by a statement and the range's number, one
+    after the other.
 
-    The first does without a sort, up to a tenth of the work: `spans` are in order, and where they are
-    the population an engine keeps it through the joins. Nobody promises that, so it has to be looked at.
+    The first statement that is tried does without a sort, up to a tenth of the work: `spans` are in order,
+    and where they are the population an engine keeps it through the joins. Nobody promises that, so it has
+    to be looked at; the last gives the panel in its order.
     """
     apart = windows.taken_apart(plan)
     statement = panel.statement(plan, apart)
@@ -144,8 +148,11 @@ def _statements(engine: Engine, plan: Plan) -> Iterator[list[exp.Expr]]:
     statements = [statement]
     if plan.definition.name == "inactivity":
         statements.insert(0, panel.as_it_comes(statement))
-    for _ in _ranges(engine, plan, apart, bounds):
-        yield statements
+
+    def of_range(engine: Engine, number: int) -> pa.Table:
+        return _in_turn(statements, lambda statement: made(engine, statement, number))
+
+    yield from _in_ranges(engine, plan, apart, bounds, of_range)
 
 
 def _know_peers(engine: Engine, plan: Plan, size: Mapping[str, int]) -> None:
@@ -160,21 +167,36 @@ def _know_peers(engine: Engine, plan: Plan, size: Mapping[str, int]) -> None:
     query = panel.totals_of_peers(plan, apart)
     if len(bounds) > 1:
         query = ranges.of_range(query)
-    totals = [engine.table(query) for _ in _ranges(engine, plan, apart, bounds)]
-    engine.bind("peer_totals", pa.concat_tables(totals))
-    engine.materialise("known_peers", panel.means_of_peers(plan))
+    totals = _in_ranges(engine, plan, apart, bounds, lambda engine, _: engine.table(query))
+    engine.bind("peer_totals", pa.concat_tables(list(totals)))
+    engine.bind("known_peers", engine.table(panel.means_of_peers(plan)))
 
 
-def _ranges(engine: Engine, plan: Plan, apart: Apart, bounds: Sequence[Bound]) -> Iterator[None]:
-    """One range of customers after the other, with what `ranges.of_range` and spans read bound."""
-    made = _Spans(engine, plan, apart, of_range=len(bounds) > 1)
-    for first, before in bounds:
-        if len(bounds) > 1:
+def _in_ranges(
+    engine: Engine,
+    plan: Plan,
+    apart: Apart,
+    bounds: Sequence[Bound],
+    made: Callable[[Engine, int], pa.Table],
+) -> Iterator[pa.Table]:
+    """What is made of one range of customers (by its number) after the other, on an engine where what
+    `ranges.of_range` and spans read is bound."""
+    if len(bounds) == 1:
+        _Spans(engine, plan, apart, of_range=False).bind()
+        yield made(engine, 0)
+        return
+    with engine.beside(len(bounds)) as engines:
+        spans = {one: _Spans(one, plan, apart, of_range=True) for one in engines}
+
+        def of_range(one: Engine, number: int) -> pa.Table:
+            first, before = bounds[number]
             for table in ranges.OF_CUSTOMERS:
                 rows = ranges.of_customers(table, first=first, before=before)
-                engine.view(ranges.in_range(table), rows)
-        made.bind()
-        yield
+                one.view(ranges.in_range(table), rows)
+            spans[one].bind()
+            return made(one, number)
+
+        yield from side_by_side(engines, of_range, range(len(bounds)))
 
 
 def _bounds(engine: Engine, plan: Plan, size: Mapping[str, int], *, n_columns: int) -> list[Bound]:
