@@ -15,7 +15,7 @@ from churn.errors import InputError
 from churn.io import tables
 from churn.io.intake.extents import extents
 from churn.settings import Settings
-from churn.stages import rollup
+from churn.stages import check, rollup
 from churn.usage.events import AHEAD, kept_rules
 
 JANUARY, FEBRUARY = datetime(2026, 1, 20), datetime(2026, 2, 20)
@@ -35,20 +35,28 @@ def rows(days: list[int], *, rng: random.Random) -> list[dict[str, Any]]:
     for place, day in enumerate(days):
         ts = begin + timedelta(days=day, seconds=rng.randrange(86_400))
         loaded = ts + timedelta(days=rng.choice([0, 0, 30]))
-        made.append({"customer_id": f"k{place % 7}", "ts": ts, "event": "x", "loaded_at": loaded})
+        made.append(
+            {
+                "customer_id": f"k{place % 7}",
+                "ts": ts,
+                "event": rng.choice("xy"),
+                "loaded_at": loaded,
+            }
+        )
     return made
 
 
+@pytest.mark.parametrize("exclude", [{}, {"event": ["y"]}])
 @pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_are_counted_as_if_their_rows_were_read(
-    tmp_path: Path, kind: str, timezone: str
+    tmp_path: Path, kind: str, timezone: str, exclude: dict[str, list[str]]
 ) -> None:
     """In one month, over its end, at its end on a clock elsewhere, and empty."""
     rng = random.Random(7)
     found = []
     for told in (True, False):
-        book = Logbook(tmp_path / str(told), {"timezone": timezone})
+        book = Logbook(tmp_path / str(told), {"timezone": timezone, "exclude": exclude})
         book.place.mkdir()
         rng.seed(7)
         for place, days in enumerate([range(31), range(20, 50), [30] * 50 + [31] * 50, []]):
@@ -79,6 +87,15 @@ def test_a_file_tells_only_what_is_so_to_the_microsecond(tmp_path: Path, kind: s
     pq.write_table(table, path, row_group_size=1)
     told = extents(pq.ParquetFile(path), {"ts": "ts"})
     assert told == ({} if kind in ("ns", "date") else {"ts": (JANUARY, FEBRUARY)})
+
+
+def test_a_column_inside_another_is_not_taken_for_one_of_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    inside = pa.array([{"ts": FEBRUARY}], pa.struct([("ts", pa.timestamp("us"))]))
+    own = pa.array([JANUARY], pa.timestamp("us"))
+    for columns in ({"a.ts": own, "a": inside}, {"a": inside, "a.ts": own}):
+        pq.write_table(pa.table(columns), path)
+        assert extents(pq.ParquetFile(path), {"ts": "a.ts"}) == {}
 
 
 def test_a_file_of_which_a_part_does_not_tell_tells_nothing(tmp_path: Path) -> None:
@@ -114,24 +131,43 @@ def test_rows_ahead_of_their_arrival_are_refused_whatever_the_others_say(
 
 
 @pytest.mark.parametrize("exclude", [{}, {"event": ["no*"]}])
-@pytest.mark.parametrize("n_customers", [1, 300])
-def test_a_file_that_tells_other_times_than_it_holds_is_refused(
-    tmp_path: Path, exclude: dict[str, list[str]], n_customers: int
+@pytest.mark.parametrize("beside", [[], [JANUARY, FEBRUARY + timedelta(days=40)]])
+def test_a_file_that_tells_of_another_month_is_refused(
+    tmp_path: Path, exclude: dict[str, list[str]], beside: list[datetime]
 ) -> None:
-    """Engines believe it: its rows would be left out, or be those of a month in which they are not."""
+    """Engines believe it: its rows would be left out, or be those of a month in which they are not. They
+    may lie in the midst of the log."""
     book = Logbook(tmp_path, {"exclude": exclude})
-    times = [JANUARY, *[JANUARY + timedelta(days=1)] * n_customers]
+    times = [FEBRUARY, *[FEBRUARY + timedelta(days=1)] * 300]
     log = [{"customer_id": f"k{n}", "ts": ts, "event": "x"} for n, ts in enumerate(times)]
+    path = book.parquet("a.parquet", log)
+    if beside:
+        book.parquet("b.parquet", [log[0] | {"ts": ts} for ts in beside])
+    settings = Settings(workspace=str(book.workspace), source=book.source(), as_of="2026-04-01")
+    rollup.run(settings)
+    before = tables.read(book.workspace / "daily", made_by="rollup")
+    for moment in set(times):
+        _lie(path, moment, moment + timedelta(days=28))
+    with pytest.raises(InputError, match="statistics"):
+        rollup.run(settings)
+    if not exclude:  # else the rows themselves are looked at, and no month is left out
+        with pytest.raises(InputError, match="statistics"):
+            check.run(settings)
+    assert tables.read(book.workspace / "daily", made_by="rollup").equals(before)
+
+
+def test_a_file_that_tells_of_other_days_is_refused(tmp_path: Path) -> None:
+    """Of the right month, so that all its rows are there: but the log would begin on another day."""
+    book = Logbook(tmp_path)
+    log = [{"customer_id": "a", "ts": JANUARY + timedelta(days=n), "event": "x"} for n in range(3)]
     path = book.parquet("a.parquet", log)
     settings = Settings(workspace=str(book.workspace), source=book.source(), as_of="2026-03-01")
     rollup.run(settings)
-    before = tables.read(book.workspace / "daily", made_by="rollup")
-    _lie(path, JANUARY, FEBRUARY)
-    _lie(path, JANUARY + timedelta(days=1), FEBRUARY + timedelta(days=1))
-    with pytest.raises(InputError) as refusal:
+    _lie(path, JANUARY, JANUARY - timedelta(days=3))
+    with pytest.raises(InputError, match="rows of 2026-01") as refusal:
         rollup.run(settings)
-    assert "statistics" in str(refusal.value)
-    assert tables.read(book.workspace / "daily", made_by="rollup").equals(before)
+    assert refusal.value.got == "3 rows, of 2026-01-20 to 2026-01-22"
+    assert "3, in a log from 2026-01-17 to 2026-01-22, from" in str(refusal.value.expected)
 
 
 def _lie(path: Path, moment: datetime, instead: datetime) -> None:

@@ -156,10 +156,10 @@ def test_event_types_are_in_the_order_in_which_they_were_known(
     type or an old one comes with another delivery."""
     rng = random.Random(seed)
     log = []
-    for place in range(200):
+    for place in range(250):
         day = rng.randrange(110)
         loaded = FIRST + timedelta(days=day + rng.choice([0, 1, 40, 70])) if with_arrival else None
-        name = f"type_{min(rng.randrange(30), rng.randrange(30)):02d}"
+        name = f"type_{min(rng.randrange(40), rng.randrange(40)) + place // 150 * 20:02d}"
         ts = dt.datetime.combine(FIRST + timedelta(days=day), dt.time(place % 24, place % 60))
         log.append(event("ann", day, loaded_on=loaded) | {"event": name, "ts": ts})
 
@@ -178,15 +178,28 @@ def test_event_types_are_in_the_order_in_which_they_were_known(
     if not with_arrival:
         settings.source.columns = {"loaded_at": ""}
     found = []
-    for files in ([log[:150]], [log[:150], log[150:]]):
+    # the second delivery is of the second and the third month alone
+    few = [row for row in log[150:] if row["ts"].month in (9, 10)]
+    for files in ([log[:150]], [log[:150], few]):
         worlds.write(World(), tmp_path, files=files)
         rollup.run(settings)
         found.append(Workspace(settings.place).usage_facts()["event_types"])
     before, after = found
     assert before == in_order(log[:150])
     assert after[: len(before)] == before
-    fresh = [row for row in log[150:] if row["event"] not in before]
+    fresh = [row for row in few if row["event"] not in before]
+    assert fresh
     assert after[len(before) :] == in_order(fresh)
+
+
+def test_a_type_that_became_known_late_is_looked_for_in_the_next_month_too(tmp_path: Path) -> None:
+    """One of August that arrives on 2 September, when a row of 1 September has made it known."""
+    late = event("ann", 5, loaded_on=date(2025, 9, 2)) | {"event": "a"}
+    first = dt.datetime(2025, 9, 1, 9)
+    log = [late, event("ann", 31) | {"event": "a", "ts": first}]
+    log.append(event("ann", 31) | {"event": "b", "ts": first.replace(hour=10)})
+    place = worlds.rolled_up(World(events=log), tmp_path)
+    assert Workspace(place).usage_facts()["event_types"] == ["a", "b"]
 
 
 @pytest.mark.parametrize("n_types", [1, 7, 16, 62, 70])

@@ -45,6 +45,7 @@ def run(settings: Settings) -> None:
         sides = sources.side_tables(settings.source, workspace=own, cache=scratch / "deliveries")
         with opened(resources(settings.engine)) as engine, intake.explained(engine):
             intake.bind(engine, None)
+            intake.refuse_others(engine.table(contents.by_month()).to_pylist())
             counts = {name: table.num_rows for name, table in sides.items()}
             report(findings(intake, engine, sides=counts))
             report_churn(settings, intake, engine, sides)

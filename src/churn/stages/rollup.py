@@ -23,7 +23,7 @@ from churn.io.intake.accounts import of_sides
 from churn.io.intake.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
 from churn.settings import Settings
-from churn.usage import daily, first_days, items, texts
+from churn.usage import contents, daily, first_days, items, texts
 from churn.usage.counts import COUNT_BITS, Counts
 
 log = logging.getLogger("churn")
@@ -74,7 +74,7 @@ def run(settings: Settings) -> None:
         with intake.explained(engine):
             appeared = _appeared(engine, intake, touched, known=known)
             _know_people(engine, intake, touched)
-        event_types = [*known, *appeared]  # nobody ever changes places
+        event_types = [*dict.fromkeys([*known, *appeared])]  # nobody ever changes places
         if _width(event_types) != _width(known):
             touched = list(intake.months)
         what = {"with_people": intake.has("user_id"), "with_arrival": intake.has("loaded_at")}
@@ -91,8 +91,7 @@ def run(settings: Settings) -> None:
         facts |= {"texts": settings.rollup.texts, "tables": NAMES}
         # before `daily`, whose facts say which months are done: a run killed in between does them again
         _keep_people(engine, workspace.folder("people"))
-        with intake.explained(engine):
-            _roll_up(engine, intake, workspace, touched, queries, facts)
+        _roll_up(engine, intake, workspace, touched, queries, facts)
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
@@ -149,7 +148,7 @@ def _appeared(
         spans = [touched[0], None]
     found: dict[str, tuple[date, datetime]] = {}
     for place, month in enumerate(spans):
-        settled = [] if intake.arrival.known_at else _settled(found, before=touched[place])
+        settled = _settled(found, before=touched[place])
         intake.bind(engine, month, among=touched)
         asked = daily.first_appearances(
             with_arrival=intake.has("loaded_at"), but=[*known, *settled]
@@ -224,8 +223,13 @@ def _roll_up(
             workspace.folder(name).mkdir(parents=True, exist_ok=True)
             places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
         files = _months_at_once if engine.is_distributed else _month_by_month
-        parts = files(engine, intake, touched, queries, places)
+        with intake.explained(engine):
+            parts = files(engine, intake, touched, queries, places)
         steady.refuse_changed(intake.deliveries)
+        if touched:
+            engine.bind("daily_part", [*parts["daily"].values()])
+            rolled_up = contents.by_month("daily_part", n="SUM(n)")
+            intake.refuse_others(engine.table(rolled_up).to_pylist(), among=touched)
         parts["first_days"] = _first_days(
             engine, intake, workspace, parts["daily"], places["first_days"]
         )
@@ -249,9 +253,8 @@ def _month_by_month(
         nonlocal widest
         intake.bind(engine, month)
         files = {name: places[name] / f"{month}.parquet" for name in ORDERS}
-        bits, days = _write_days(engine, queries, files["daily"], bits=widest)
+        bits = _write_days(engine, queries, files["daily"], bits=widest)
         widest = max(widest, bits)
-        intake.refuse_others(month, days)
         for name, column in READ.items():
             if name in without_rows:
                 shutil.copyfile(without_rows[name], files[name])
@@ -270,18 +273,16 @@ def _month_by_month(
     }
 
 
-def _write_days(
-    engine: Engine, queries: Queries, path: Path, *, bits: int
-) -> tuple[int, dict[str, Any]]:
+def _write_days(engine: Engine, queries: Queries, path: Path, *, bits: int) -> int:
     """Write `daily` of a month, bound as `daily_part`, with counts of `bits` or, where a day has too many
-    events for these, of more; how many it took, and what there is (`daily.summary`)."""
+    events for these, of more; how many it took."""
     for wide in COUNT_BITS[COUNT_BITS.index(bits) :]:
         engine.write(queries(wide)["daily"], path, rows_per_group=ROWS_PER_GROUP)
         engine.bind("daily_part", path)
-        found = engine.table(daily.summary()).to_pylist()[0]
-        if found["busiest"] < 2**wide:
+        busiest = engine.table(daily.busiest_day())["n"][0].as_py() or 0
+        if busiest < 2**wide:
             break
-    return wide, found
+    return wide
 
 
 def _months_at_once(

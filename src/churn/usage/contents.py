@@ -72,6 +72,15 @@ def by_event() -> exp.Expr:
     """)
 
 
+def by_month(table: str = "clean_events", *, n: str = "COUNT(*)") -> exp.Expr:
+    """The rows of `table` by the month of their day: month (YYYY-MM), n, first_day, last_day."""
+    return parsed_query(f"""
+        SELECT SUBSTRING(CAST(day AS TEXT), 1, 7) AS month, CAST(SUM(n) AS BIGINT) AS n,
+            MIN(day) AS first_day, MAX(day) AS last_day
+        FROM (SELECT day, {n} AS n FROM {table} GROUP BY day) AS days GROUP BY 1 ORDER BY 1
+    """)
+
+
 def by_week() -> exp.Expr:
     """Rows per week, which begins on Monday: week (DATE), n, n_customers."""
     return parsed_query("""

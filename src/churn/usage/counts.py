@@ -19,7 +19,7 @@ class Counts:
 
     A sum for each type costs more than grouping the events by day. With `bits` each, no count of a
     customer-day may reach 2 ** bits: whoever takes fewer than 31, which nobody's day reaches, looks at
-    the busiest day (`daily.summary`).
+    the `busiest_day`.
     """
 
     event_types: Sequence[str]

@@ -100,14 +100,9 @@ def daily(counts: Counts, *, with_people: bool, with_arrival: bool) -> exp.Expr:
     )
 
 
-def summary() -> exp.Expr:
-    """Of `daily_part`, one row: the largest `n` of a customer-day (`busiest`), how many events there are
-    (`n_events`), and `first_day` and `last_day`, null without any."""
-    return _sql("""
-        SELECT COALESCE(MAX(n), 0) AS busiest, CAST(COALESCE(SUM(n), 0) AS BIGINT) AS n_events,
-               MIN(day) AS first_day, MAX(day) AS last_day
-        FROM daily_part
-    """)
+def busiest_day() -> exp.Expr:
+    """The largest `n` of `daily_part`, null where it has no row."""
+    return _sql("SELECT MAX(n) AS n FROM daily_part")
 
 
 def late(counts: Counts, *, with_people: bool, with_arrival: bool) -> exp.Expr:

@@ -15,11 +15,12 @@ def extents(file: pq.ParquetFile, columns: Mapping[str, str]) -> dict[str, Exten
     """Our name of each of `columns` (ours → the file's) → its extent, where every group of rows tells it in
     a unit that loses nothing."""
     told = {}
-    places = {file.metadata.schema.column(n).path: n for n in range(file.metadata.num_columns)}
+    paths = [file.metadata.schema.column(n).path for n in range(file.metadata.num_columns)]
     for ours, theirs in columns.items():
         kind = file.schema_arrow.field(theirs).type
-        if theirs in places and pa.types.is_timestamp(kind) and kind.unit != "ns":
-            extent = _extent(file.metadata, places[theirs])
+        is_it = paths.count(theirs) == 1  # "a.b" may be inside "a" as well
+        if is_it and pa.types.is_timestamp(kind) and kind.unit != "ns":
+            extent = _extent(file.metadata, paths.index(theirs))
             if extent:
                 told[ours] = extent
     return told

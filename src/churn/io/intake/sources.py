@@ -78,22 +78,34 @@ class Intake:
         """Whether a delivery has this column of the log."""
         return months.has_column(self.contents, column)
 
-    def refuse_others(self, month: str, found: Mapping[str, Any]) -> None:
-        """Raise `InputError` unless what was `found` of `month` (YYYY-MM; `daily.summary`) is as many rows
-        as were judged, of that month: of a file whose statistics are of other times than its rows, an
-        engine leaves rows out, or takes others."""
-        wanted = months.n_used(self.contents)[month]
-        days = [found["first_day"], found["last_day"]]
-        if found["n_events"] == wanted and all(f"{day}"[:7] == month for day in days):
-            return
-        files = [content.path for content in self.contents if month in content.entry.months]
-        more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
-        raise InputError(
-            f"the rows of {month} are not those that its files tell of",
-            got=f"{found['n_events']:,} rows" + (f", of {days[0]} to {days[1]}" if days[0] else ""),
-            expected=f"{wanted:,} of {month}, from {', '.join(files[:MAX_NAMED])}{more}",
-            next_step="deliver these files again: the statistics of one are not those of its rows",
-        )
+    def refuse_others(
+        self, found: Sequence[Mapping[str, Any]], *, among: Collection[str] | None = None
+    ) -> None:
+        """Raise `InputError` unless the rows that were `found` by month (`contents.by_month`) are as many
+        as were judged, and on the same days, of all months or `among` these: of a file whose statistics
+        are of other times than its rows, an engine leaves rows out, or takes others."""
+        judged = months.n_used(self.contents)
+        wanted = {m: n for m, n in judged.items() if n and (among is None or m in among)}
+        there = {row["month"]: row for row in found}
+        for month in sorted({*wanted, *there}):
+            row = there.get(month, {"n": 0, "first_day": None, "last_day": None})
+            begins, ends = (
+                f"{edge}"[:7] != month or row[name] == edge
+                for name, edge in (("first_day", self.first_day), ("last_day", self.last_day))
+            )
+            if row["n"] == wanted.get(month, 0) and begins and ends:
+                continue
+            files = [content.path for content in self.contents if month in content.entry.months]
+            more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
+            days = f", of {row['first_day']} to {row['last_day']}" if row["n"] else ""
+            raise InputError(
+                f"the rows of {month} are not those that its files tell of",
+                got=f"{row['n']:,} rows{days}",
+                expected=f"{wanted.get(month, 0):,}, in a log from {self.first_day} to {self.last_day}, "
+                f"from {', '.join(files[:MAX_NAMED]) or 'no file'}{more}",
+                next_step="write the file anew, not only again: its Parquet statistics are not those of "
+                "its rows",
+            )
 
     def drop_copies(self) -> None:
         """Delete the copies of remote files in which somebody stands who was forgotten, once they
@@ -357,7 +369,8 @@ def _tallied(
         asked = [place for place in range(len(group)) if place not in told]
         if not asked:
             return [*told.values()]
-        _bind_raw(engine, [group[place] for place in asked])
+        if told:
+            _bind_raw(engine, [group[place] for place in asked])
         rows = engine.table(events.tally(reading, rules, broken=broken)).to_pylist()
         return [*told.values(), *(row | {"file_no": asked[row["file_no"]]} for row in rows)]
 
