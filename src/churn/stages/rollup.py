@@ -1,12 +1,14 @@
 """`churn rollup`: what the source holds now → daily roll-up, rejects, side tables."""
 
 import logging
+import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import date, datetime
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +22,7 @@ from churn.io.engine import Engine, opened, resources
 from churn.io.engine.together import side_by_side
 from churn.io.intake import sources, steady
 from churn.io.intake.accounts import of_sides
+from churn.io.intake.index import Content
 from churn.io.intake.sources import Intake
 from churn.io.workspace import SIDES, Workspace, empty
 from churn.settings import Settings
@@ -44,6 +47,12 @@ ORDERS = {
 }
 READ = {"late": "loaded_at", "texts": "text", "items": "item"}
 """Of these, but for `daily`: the column of the log without which a table has no row."""
+
+MOST_PIECES = 8
+"""Files of a month from which on it is rolled up as a whole again."""
+
+Grown: TypeAlias = Mapping[str, Sequence[Content]]
+"""Months that got later days alone → the contents that these are in."""
 
 NAMES = [*ORDERS, "first_days"]
 Queries: TypeAlias = Callable[[int], dict[str, exp.Expr]]
@@ -75,8 +84,9 @@ def run(settings: Settings) -> None:
             appeared = _appeared(engine, intake, touched, known=known)
             _know_people(engine, intake, touched)
         event_types = [*dict.fromkeys([*known, *appeared])]  # nobody ever changes places
+        grown = _grown(workspace, intake, before)
         if _width(event_types) != _width(known):
-            touched = list(intake.months)
+            touched, grown = list(intake.months), {}
         what = {"with_people": intake.has("user_id"), "with_arrival": intake.has("loaded_at")}
         spoken = texts.texts(texts.speaking(settings.rollup.texts, event_types))
         others = {"texts": spoken, "items": items.items()}
@@ -91,7 +101,7 @@ def run(settings: Settings) -> None:
         facts |= {"texts": settings.rollup.texts, "tables": NAMES}
         # before `daily`, whose facts say which months are done: a run killed in between does them again
         _keep_people(engine, workspace.folder("people"))
-        _roll_up(engine, intake, workspace, touched, queries, facts)
+        _roll_up(engine, intake, workspace, touched, grown, queries, facts)
     tables.write(workspace.folder("rejects"), {"rejects": intake.rejects})
     for name in SIDES:
         table = sides.get(name, empty(contracts.SOURCES[name]))
@@ -134,6 +144,17 @@ def _before(workspace: Workspace, intake: Intake, texts: str) -> dict[str, Any]:
     }
     files = tables.parts(workspace.folder("people"), made_by="rollup")
     return {**facts, "months": done, "people": list(files.values())}
+
+
+def _grown(workspace: Workspace, intake: Intake, before: Mapping[str, Any]) -> Grown:
+    """The months of which only days are rolled up that came behind those that are there; not for ever, for
+    each time leaves a file more."""
+    if not before["months"]:
+        return {}
+    read = {delivery["sha256"] for delivery in before["deliveries"]}
+    grown = intake.grown(before["months"], read=read)
+    there = {month: len(_left(workspace, "daily", [month])) for month in grown}
+    return {month: fresh for month, fresh in grown.items() if there[month] < MOST_PIECES}
 
 
 def _appeared(
@@ -210,6 +231,7 @@ def _roll_up(
     intake: Intake,
     workspace: Workspace,
     touched: list[str],
+    grown: Grown,
     queries: Queries,
     facts: dict[str, Any],
 ) -> None:
@@ -222,12 +244,15 @@ def _roll_up(
         for name in NAMES:
             workspace.folder(name).mkdir(parents=True, exist_ok=True)
             places[name] = stack.enter_context(tables.staging(workspace.folder(name)))
-        files = _months_at_once if engine.is_distributed else _month_by_month
         with intake.explained(engine):
-            parts = files(engine, intake, touched, queries, places)
+            if engine.is_distributed:
+                parts = _months_at_once(engine, intake, touched, queries, places)
+            else:
+                parts = _month_by_month(engine, intake, touched, grown, queries, places)
+                _put_behind(workspace, parts, grown)
         steady.refuse_changed(intake.deliveries)
         if touched:
-            engine.bind("daily_part", [*parts["daily"].values()])
+            engine.bind("daily_part", _files(parts["daily"].values()))
             rolled_up = contents.by_month("daily_part", n="SUM(n)")
             intake.refuse_others(engine.table(rolled_up).to_pylist(), among=touched)
         parts["first_days"] = _first_days(
@@ -242,16 +267,18 @@ def _month_by_month(
     engine: Engine,
     intake: Intake,
     touched: list[str],
+    grown: Grown,
     queries: Queries,
     places: dict[str, Path],
 ) -> dict[str, dict[str, Path]]:
-    """Roll up each touched month into a finished file of every table."""
+    """Roll up each touched month, of one that has `grown` what is new, into a finished file of every
+    table."""
     widest = COUNT_BITS[0]
     without_rows: dict[str, Path] = {}
 
     def rolled_up(engine: Engine, month: str) -> dict[str, Path]:
         nonlocal widest
-        intake.bind(engine, month)
+        intake.bind(engine, month, of=grown.get(month))
         files = {name: places[name] / f"{month}.parquet" for name in ORDERS}
         bits = _write_days(engine, queries, files["daily"], bits=widest)
         widest = max(widest, bits)
@@ -271,6 +298,34 @@ def _month_by_month(
         name: {month: of_month[name] for month, of_month in zip(touched, files, strict=True)}
         for name in ORDERS
     }
+
+
+def _put_behind(workspace: Workspace, parts: Mapping[str, dict[str, Path]], grown: Grown) -> None:
+    """Make a month that has `grown` a folder of the files that are there and the new one behind them."""
+    for name, month in product(parts, grown):
+        new = parts[name][month]
+        pieces = new.with_suffix("")
+        pieces.mkdir()
+        for place, path in enumerate([*_left(workspace, name, [month]), new]):
+            _link(path, pieces / f"{place:05d}.parquet")
+        parts[name][month] = pieces
+
+
+def _link(path: Path, other: Path) -> None:
+    """The same file under another name, on a disk that cannot a copy."""
+    try:
+        os.link(path, other)
+    except OSError:
+        shutil.copyfile(path, other)
+
+
+def _files(parts: Iterable[Path]) -> list[Path]:
+    """The files of parts, each a file or a folder of them."""
+    return [
+        file
+        for part in parts
+        for file in (sorted(part.glob("*.parquet")) if part.is_dir() else [part])
+    ]
 
 
 def _write_days(engine: Engine, queries: Queries, path: Path, *, bits: int) -> int:
@@ -315,7 +370,7 @@ def _first_days(
         return {}
     months = [month for month in sorted(intake.months) if month >= min(rolled_up)]
     before = _left(workspace, "first_days", set(intake.months) - set(months))
-    days = [rolled_up[month] for month in months if month in rolled_up]
+    days = _files(rolled_up[month] for month in months if month in rolled_up)
     engine.bind("daily_part", [*days, *_left(workspace, "daily", set(months) - set(rolled_up))])
     engine.bind("first_days_before", before or empty(contracts.FIRST_DAYS))
     engine.materialise("new_first_days", _with_month(first_days.first_days()))

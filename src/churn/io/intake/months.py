@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -42,6 +42,37 @@ def fingerprints(contents: Sequence[Content], *, arrival: Arrival, index: Index)
         for month in sorted(counts)
         if used[month]
     }
+
+
+def grown(
+    contents: Sequence[Content],
+    before: Mapping[str, str],
+    *,
+    read: Collection[str],
+    arrival: Arrival,
+    index: Index,
+) -> dict[str, list[Content]]:
+    """Of the months that had other fingerprints `before`, when the contents `read` (sha256) were there, those
+    that have got nothing but rows of later days: month → the contents that these are in."""
+    known = [content for content in contents if content.sha256 in read]
+    as_it_was = fingerprints(known, arrival=arrival, index=index)
+    now = fingerprints(contents, arrival=arrival, index=index)
+    found = {}
+    for month, fingerprint in before.items():
+        if as_it_was.get(month) != fingerprint or now[month] == fingerprint:
+            continue
+        of_month = [content for content in contents if month in content.entry.months]
+        fresh = [content for content in of_month if content.sha256 not in read]
+        last = max(_days(content, month)[1] for content in of_month if content.sha256 in read)
+        if fresh and min(_days(content, month)[0] for content in fresh) > last:
+            found[month] = fresh
+    return found
+
+
+def _days(content: Content, month: str) -> tuple[str, str]:
+    """Days of `month` (YYYY-MM-DD) between which all good rows of a content in it lie."""
+    first, last = content.entry.first_ts or "", content.entry.last_ts or ""
+    return max(first[:10], f"{month}-01"), min(last[:10], f"{month}-31")
 
 
 def n_used(contents: Sequence[Content]) -> Counter[str]:

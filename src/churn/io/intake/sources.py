@@ -73,6 +73,15 @@ class Intake:
     gone: Mapping[str, pa.Table]
     copies: tuple[Path, ...]
     deliveries: tuple[Delivery, ...]
+    index: Index
+
+    def grown(
+        self, before: Mapping[str, str], *, read: Collection[str]
+    ) -> dict[str, list[Content]]:
+        """See `months.grown`."""
+        return months.grown(
+            self.contents, before, read=read, arrival=self.arrival, index=self.index
+        )
 
     def has(self, column: str) -> bool:
         """Whether a delivery has this column of the log."""
@@ -121,13 +130,22 @@ class Intake:
             yield
 
     def bind(
-        self, engine: Engine, month: str | None, *, among: Collection[str] | None = None
+        self,
+        engine: Engine,
+        month: str | None,
+        *,
+        among: Collection[str] | None = None,
+        of: Sequence[Content] | None = None,
     ) -> None:
         """Make `clean_events` (`events.CLEAN`, used rows only) visible to expressions: of `month`
         (YYYY-MM), scanning only the files that have rows in it, or of all months; with `among`, of
-        all files that have rows in one of these months."""
+        all files that have rows in one of these months; with `of`, of these contents alone."""
         wanted = {month} if month else among
-        chosen = [c for c in self.contents if wanted is None or {*wanted} & {*c.entry.months}]
+        chosen = [
+            content
+            for content in (self.contents if of is None else of)
+            if wanted is None or {*wanted} & {*content.entry.months}
+        ]
         if self.known_customers is not None:
             engine.bind("known_customers", self.known_customers)
         for name, ids in self.gone.items():
@@ -238,6 +256,7 @@ def take_in(
             gone=left_out,
             copies=_tainted(found, contents, cache) if gone else (),
             deliveries=tuple(found),
+            index=index,
         )
         if any(not content.has_duplicates_only for content in contents):
             with damaged.named(contents, engine):
