@@ -78,13 +78,13 @@ def run(settings: Settings) -> None:
         month for month in intake.months if intake.months[month] != before["months"].get(month)
     ]
     with opened(resources(settings.engine)) as engine:
+        grown = {} if engine.is_distributed else _grown(workspace, intake, before)
         known = before["event_types"]
         engine.bind("people_before", before["people"])
         with intake.explained(engine):
-            appeared = _appeared(engine, intake, touched, known=known)
-            _know_people(engine, intake, touched)
+            appeared = _appeared(engine, intake, touched, grown, known=known)
+            _know_people(engine, intake, touched, grown)
         event_types = [*dict.fromkeys([*known, *appeared])]  # nobody ever changes places
-        grown = _grown(workspace, intake, before)
         if _width(event_types) != _width(known):
             touched, grown = list(intake.months), {}
         what = {"with_people": intake.has("user_id"), "with_arrival": intake.has("loaded_at")}
@@ -158,19 +158,19 @@ def _grown(workspace: Workspace, intake: Intake, before: Mapping[str, Any]) -> G
 
 
 def _appeared(
-    engine: Engine, intake: Intake, touched: Sequence[str], *, known: Sequence[str]
+    engine: Engine, intake: Intake, touched: Sequence[str], grown: Grown, *, known: Sequence[str]
 ) -> list[str]:
     """The event types of months `touched` that are not `known`, by when they were first known.
 
     Once one month was asked, the later ones are for the types that it has not settled: mostly none.
     """
-    spans = _spans(engine, intake, touched)
+    spans = _spans(engine, intake, touched, grown)
     if spans == [None] and len(touched) > 1 and not engine.is_distributed:
         spans = [touched[0], None]
     found: dict[str, tuple[date, datetime]] = {}
     for place, month in enumerate(spans):
         settled = _settled(found, before=touched[place])
-        intake.bind(engine, month, among=touched)
+        intake.bind(engine, month, among=touched, of=grown.get(month or ""))
         asked = daily.first_appearances(
             with_arrival=intake.has("loaded_at"), but=[*known, *settled]
         )
@@ -187,11 +187,11 @@ def _settled(found: Mapping[str, tuple[date, datetime]], *, before: str) -> list
     return [event for event, (known_on, _) in found.items() if known_on <= earliest]
 
 
-def _know_people(engine: Engine, intake: Intake, touched: Sequence[str]) -> None:
+def _know_people(engine: Engine, intake: Intake, touched: Sequence[str], grown: Grown) -> None:
     """Make table `people` of `people_before` and who appeared in months `touched`."""
     appeared: list[str] = []
-    for month in _spans(engine, intake, touched) if intake.has("user_id") else []:
-        intake.bind(engine, month, among=touched)
+    for month in _spans(engine, intake, touched, grown) if intake.has("user_id") else []:
+        intake.bind(engine, month, among=touched, of=grown.get(month or ""))
         appeared.append(f"appeared_{len(appeared)}")
         engine.materialise(appeared[-1], daily.first_people())
     if not appeared:
@@ -202,9 +202,11 @@ def _know_people(engine: Engine, intake: Intake, touched: Sequence[str]) -> None
     engine.materialise("people", daily.numbered_people())
 
 
-def _spans(engine: Engine, intake: Intake, touched: Sequence[str]) -> list[str | None]:
+def _spans(
+    engine: Engine, intake: Intake, touched: Sequence[str], grown: Grown
+) -> list[str | None]:
     """The months `touched` one by one; None for all of them at once."""
-    is_everything = len(touched) == len(intake.months)
+    is_everything = len(touched) == len(intake.months) and not grown
     return [None] if touched and (is_everything or engine.is_distributed) else [*touched]
 
 
@@ -256,7 +258,7 @@ def _roll_up(
             rolled_up = contents.by_month("daily_part", n="SUM(n)")
             intake.refuse_others(engine.table(rolled_up).to_pylist(), among=touched)
         parts["first_days"] = _first_days(
-            engine, intake, workspace, parts["daily"], places["first_days"]
+            engine, intake, workspace, parts["daily"], grown, places["first_days"]
         )
         for name in reversed(NAMES):
             folder = workspace.folder(name)
@@ -300,9 +302,11 @@ def _month_by_month(
     }
 
 
-def _put_behind(workspace: Workspace, parts: Mapping[str, dict[str, Path]], grown: Grown) -> None:
-    """Make a month that has `grown` a folder of the files that are there and the new one behind them."""
-    for name, month in product(parts, grown):
+def _put_behind(
+    workspace: Workspace, parts: Mapping[str, dict[str, Path]], months: Iterable[str]
+) -> None:
+    """Make each of `months` a folder of the files that are there and the new one behind them."""
+    for name, month in product(parts, [*months]):
         new = parts[name][month]
         pieces = new.with_suffix("")
         pieces.mkdir()
@@ -362,22 +366,30 @@ def _months_at_once(
 
 
 def _first_days(
-    engine: Engine, intake: Intake, workspace: Workspace, rolled_up: Mapping[str, Path], place: Path
+    engine: Engine,
+    intake: Intake,
+    workspace: Workspace,
+    rolled_up: Mapping[str, Path],
+    grown: Grown,
+    place: Path,
 ) -> dict[str, Path]:
     """The rows of `first_days` for the months from the first rolled up again on: a month keeps only what
-    the months before do not make needless."""
+    the days before do not make needless. Of a first one that has `grown`, those of the new days."""
     if not rolled_up:
         return {}
-    months = [month for month in sorted(intake.months) if month >= min(rolled_up)]
-    before = _left(workspace, "first_days", set(intake.months) - set(months))
-    days = _files(rolled_up[month] for month in months if month in rolled_up)
-    engine.bind("daily_part", [*days, *_left(workspace, "daily", set(months) - set(rolled_up))])
+    first, *later = (month for month in sorted(intake.months) if month >= min(rolled_up))
+    behind = [first] if first in grown else []
+    before = _left(workspace, "first_days", {*intake.months} - {first, *later} | {*behind})
+    days = _files([rolled_up[first]])[-1 if behind else 0 :]
+    days += _files(rolled_up[month] for month in later if month in rolled_up)
+    engine.bind("daily_part", [*days, *_left(workspace, "daily", set(later) - set(rolled_up))])
     engine.bind("first_days_before", before or empty(contracts.FIRST_DAYS))
     engine.materialise("new_first_days", _with_month(first_days.first_days()))
     rows = parse_one("SELECT * FROM new_first_days")
-    return engine.write_parts(
-        rows, place, by="month", order=contracts.FIRST_DAYS.order, parts=months
-    )
+    order = contracts.FIRST_DAYS.order
+    written = engine.write_parts(rows, place, by="month", order=order, parts=[first, *later])
+    _put_behind(workspace, {"first_days": written}, behind)
+    return written
 
 
 def _left(workspace: Workspace, name: str, months: Collection[str]) -> list[Path]:

@@ -34,12 +34,14 @@ def read_all(source: SourceSettings, *, workspace: Path, cache: Path) -> dict[st
     customer listed twice without `valid_from`.
     """
     patterns = listing.patterns(source, workspace=workspace)
+    there = [name for name in SIDES if name in patterns]
+    if not there:
+        return {}
     gone = forgotten.read(workspace)
     with opened(Resources()) as engine:
         return {
             name: _read(name, patterns[name], source=source, cache=cache, engine=engine, gone=gone)
-            for name in SIDES
-            if name in patterns
+            for name in there
         }
 
 
