@@ -116,7 +116,7 @@ def late(first: dt.date, rng: random.Random) -> Row:
     "what",
     [
         "a row of a day that is there",
-        "a twin of a row",
+        "a twin that pushes a row out",
         "a file that is written anew",
         "two deliveries",
     ],
@@ -127,11 +127,13 @@ def test_a_month_that_got_anything_else_is_rolled_up_as_a_whole(tmp_path: Path, 
     for number, week in enumerate(weeks):
         for place, row in enumerate(week):
             row["event_id"] = f"{number} {place}"
+    # a row of a later day may be known before it
+    weeks[1][0]["loaded_at"] += timedelta(days=30)
     settings = delivered(tmp_path, weeks[:2])
     rollup.run(settings)
     if what == "a row of a day that is there":
         weeks[2].append(late(FIRST + 2 * WEEK, rng) | {"event_id": "late"})
-    elif what == "a twin of a row":
+    elif what == "a twin that pushes a row out":
         ts = dt.datetime.combine(FIRST + 2 * WEEK, dt.time(9))
         weeks[2].append(weeks[1][0] | {"ts": ts, "loaded_at": ts})
     elif what == "a file that is written anew":
