@@ -80,8 +80,9 @@ def weekly(given: dict[str, Any]) -> dict[str, Any]:
     rollup.run(settings)
     rolled_up = time.process_time()
     workspace = Workspace(settings.place)
-    with opened(resources(settings.engine), workspace.usage()) as engine:
-        pieces = panels.pieces(engine, _plan(settings, workspace))
+    plan = _plan(settings, workspace)
+    with opened(resources(settings.engine), workspace.usage(plan.reads_from)) as engine:
+        pieces = panels.pieces(engine, plan)
         rows = [piece.to_pandas(split_blocks=True) for piece in pieces]
     done = time.process_time()
     return {"work_s": done - began, "rollup_s": rolled_up - began, "rows": sum(map(len, rows))}
