@@ -69,8 +69,12 @@ def assert_as_from_scratch(settings: Settings, folder: Path) -> None:
     rollup.run(fresh)
     for name, table in everything(fresh).items():
         pd.testing.assert_frame_equal(everything(settings)[name], table, obj=name)
-    facts = [tables.facts(one.place / "daily", made_by="rollup") for one in (settings, fresh)]
-    assert facts[0] == facts[1]
+    for name in rollup.NAMES:
+        folders = [one.place / name for one in (settings, fresh)]
+        facts = [tables.facts(folder, made_by="rollup") for folder in folders]
+        assert facts[0] == facts[1], name
+        prints = [tables.fingerprint(folder, made_by="rollup") for folder in folders]
+        assert prints[0] == prints[1], name
 
 
 @pytest.mark.parametrize("n_new", [0.5, 1])

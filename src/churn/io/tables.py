@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -275,11 +276,22 @@ def facts(folder: Path, *, made_by: str) -> dict[str, Any]:
 
 
 def fingerprint(folder: Path, *, made_by: str) -> str:
-    """One sha256 over the content of all parts of the table at `folder`."""
+    """One sha256 over the content of all parts of the table at `folder`.
+
+    A month of a roll-up has the same rows in one file or in several: it counts by what it was made from
+    (`months` of the facts, event types, texts and columns) and how many rows that gave.
+    """
     parts(folder, made_by=made_by)
-    entries = _manifest(folder)["parts"]
-    text = "\n".join(f"{name} {entry['sha256']}" for name, entry in entries.items())
-    return hashlib.sha256(text.encode()).hexdigest()
+    manifest = _manifest(folder)
+    entries, facts = manifest["parts"], manifest["facts"]
+    lines = [f"{name} {entry['sha256']}" for name, entry in entries.items()]
+    if "months" in facts:
+        rows: Counter[str] = Counter()
+        for name, entry in entries.items():
+            rows[part_of(name)] += entry["rows"]
+        lines = [f"{part} {facts['months'].get(part)} {n}" for part, n in rows.items()]
+        lines.append(json.dumps([facts.get(name) for name in ("event_types", "texts", "columns")]))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:
