@@ -152,6 +152,21 @@ def test_a_month_that_got_anything_else_is_rolled_up_as_a_whole(tmp_path: Path, 
     assert_as_from_scratch(settings, tmp_path)
 
 
+def test_all_months_are_made_again_beside_each_other_with_somebody_new(tmp_path: Path) -> None:
+    """Twelve new types make the tables wider; the file of the people of before is gone by then."""
+    rng = random.Random(4)
+    weeks = [rows(FIRST + week * WEEK, 7, rng=rng) for week in range(20)]
+    rollup.run(delivered(tmp_path, weeks[:19]))
+    weeks[19] = [
+        row | {"event": f"new_{n % 12}", "user_id": f"eve{n}"} for n, row in enumerate(weeks[19])
+    ]
+    settings = delivered(tmp_path, weeks)
+    settings.engine.threads = 2
+    rollup.run(settings)
+    assert set(pieces(settings).values()) == {1}
+    assert_as_from_scratch(settings, tmp_path)
+
+
 def test_days_that_come_one_by_one_do_not_leave_a_file_each(tmp_path: Path) -> None:
     rng = random.Random(2)
     days: list[list[Row]] = []

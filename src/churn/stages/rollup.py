@@ -293,7 +293,7 @@ def _month_by_month(
                 without_rows[name] = files[name]
         return files
 
-    with engine.beside(len(touched)) as engines:
+    with engine.beside(len(touched), reading=["people"]) as engines:
         done = side_by_side(engines, rolled_up, touched)
         files = [*progress.watched(done, total=len(touched), what="rolling up months")]
     return {

@@ -5,7 +5,7 @@ This package alone knows DuckDB (`duck`) and Spark (`spark`, `dialect`). Whoever
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +56,12 @@ class Engine(ABC):
     def close(self) -> None: ...
 
     @contextmanager
-    def beside(self, n_items: int) -> Iterator[Sequence["Engine"]]:
+    def beside(
+        self, n_items: int, *, reading: Collection[str] | None = None
+    ) -> Iterator[Sequence["Engine"]]:
         """Engines to work side by side on so many items of about one size, closed afterwards: as many as
-        find room and have two items each, or this one alone. They read what is bound here by then, but
-        none of its views."""
+        find room and have two items each, or this one alone. They read what is bound here by then, all
+        of it or the tables named in `reading`, but none of its views."""
         yield [self]
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +51,9 @@ class Duck(Engine):
         self._connection.close()
 
     @contextmanager
-    def beside(self, n_items: int) -> Iterator[Sequence[Engine]]:
+    def beside(
+        self, n_items: int, *, reading: Collection[str] | None = None
+    ) -> Iterator[Sequence[Engine]]:
         room = _left_over(self._resources.memory_limit) // ROOM
         n = min(self._resources.threads, room, n_items // 2)
         if n < 2:
@@ -63,7 +65,8 @@ class Duck(Engine):
         try:
             for engine in engines:
                 for name, (relation, row_numbers) in self._inputs.items():
-                    engine.bind(name, relation, row_numbers=row_numbers)
+                    if reading is None or name in reading:
+                        engine.bind(name, relation, row_numbers=row_numbers)
             yield engines
         finally:
             for engine in reversed(engines):
@@ -149,6 +152,8 @@ class Duck(Engine):
 def _connected(resources: Resources, n: int) -> list[duckdb.DuckDBPyConnection]:
     """So many connections to one database in memory."""
     limit = _left_over(resources.memory_limit)
+    if n > 1:
+        limit = max(SMALLEST, limit - n * OUTSIDE)
     connection = duckdb.connect(
         config={
             "threads": resources.threads,
@@ -170,6 +175,9 @@ def _connected(resources: Resources, n: int) -> list[duckdb.DuckDBPyConnection]:
 
 ROOM = 1_000_000_000
 """Bytes that an engine should have to work beside others."""
+
+OUTSIDE = 400_000_000
+"""Of these, what is kept for the arrays that Python makes of what it gives."""
 
 SMALLEST = 200_000_000
 """Bytes without which DuckDB gets nowhere, whatever the process has taken already."""
