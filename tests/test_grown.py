@@ -13,7 +13,7 @@ from world import Question
 
 from churn.features.definitions import Feature
 from churn.features.vocabulary import Vocabulary
-from churn.io import tables
+from churn.io import roll_up, tables
 from churn.settings import Settings
 from churn.stages import rollup
 
@@ -55,7 +55,7 @@ def pieces(settings: Settings, name: str = "daily") -> dict[str, int]:
 
 def everything(settings: Settings) -> dict[str, pd.DataFrame]:
     found = {}
-    for name in [*rollup.NAMES, "people"]:
+    for name in [*roll_up.NAMES, "people"]:
         table = tables.read(settings.place / name, made_by="rollup")
         order = [c for c in ("customer_id", "day", "known_on", "user_id", "item") if c in table]
         order += [column for column in table if column not in order]
@@ -69,7 +69,7 @@ def assert_as_from_scratch(settings: Settings, folder: Path) -> None:
     rollup.run(fresh)
     for name, table in everything(fresh).items():
         pd.testing.assert_frame_equal(everything(settings)[name], table, obj=name)
-    for name in rollup.NAMES:
+    for name in roll_up.NAMES:
         folders = [one.place / name for one in (settings, fresh)]
         facts = [tables.facts(folder, made_by="rollup") for folder in folders]
         assert facts[0] == facts[1], name

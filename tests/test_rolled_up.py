@@ -18,7 +18,7 @@ from churn.features import panel
 from churn.features.definitions import Feature
 from churn.features.running import Pairs
 from churn.features.vocabulary import Vocabulary
-from churn.io import tables
+from churn.io import roll_up, tables
 from churn.io.engine import Resources, opened
 from churn.io.modelling import panels
 from churn.io.workspace import Workspace
@@ -73,7 +73,7 @@ def test_a_roll_up_that_died_between_its_tables_leaves_nothing(
         context.setattr(tables, "commit", failing)
         with pytest.raises(OSError, match="full"):
             rollup.run(worlds.settings_of(tmp_path, place))
-    if dies_before != rollup.NAMES[-1]:
+    if dies_before != roll_up.NAMES[-1]:
         with pytest.raises(InputError, match="is not whole") as refused:
             Workspace(place).usage()
         assert "churn rollup" in refused.value.next_step

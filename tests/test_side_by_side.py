@@ -12,7 +12,7 @@ from reference import Row, World
 from sqlglot import exp, parse_one
 
 from churn.errors import ConfigurationError, InputError
-from churn.io import tables
+from churn.io import roll_up, tables
 from churn.io.engine import Engine, Resources, opened
 from churn.io.engine.together import side_by_side
 from churn.stages import rollup
@@ -142,7 +142,7 @@ def test_months_are_rolled_up_the_same_beside_each_other(tmp_path: Path, busy_mo
         settings = worlds.settings_of(tmp_path, tmp_path / f"workspace_{threads}")
         settings.engine.threads = threads
         rollup.run(settings)
-        names = [*rollup.NAMES, "people"]
+        names = [*roll_up.NAMES, "people"]
         files = {name: tables.parts(settings.place / name, made_by="rollup") for name in names}
         found.append({n: {m: path.read_bytes() for m, path in files[n].items()} for n in names})
     assert found[0] == found[1]

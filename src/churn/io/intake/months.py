@@ -5,11 +5,15 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 from churn.errors import ConfigurationError, InputError
 from churn.io.intake.index import Content, Index
 from churn.timeline import Arrival
+
+MAX_NAMED = 5
+"""How many files a message names."""
 
 
 def span(contents: Sequence[Content]) -> tuple[datetime, datetime]:
@@ -73,6 +77,38 @@ def _days(content: Content, month: str) -> tuple[str, str]:
     """Days of `month` (YYYY-MM-DD) between which all good rows of a content in it lie."""
     first, last = content.entry.first_ts or "", content.entry.last_ts or ""
     return max(first[:10], f"{month}-01"), min(last[:10], f"{month}-31")
+
+
+def refuse_others(
+    contents: Sequence[Content],
+    found: Sequence[Mapping[str, Any]],
+    *,
+    among: Collection[str] | None,
+    span: tuple[date, date],
+) -> None:
+    """Raise `InputError` unless the rows that were `found` by month (`contents.by_month`) are as many as
+    were judged, and begin and end on the days of `span`, of all months or `among` these.
+
+    Of a file whose statistics are of other times than its rows, an engine leaves rows out, or takes others.
+    """
+    wanted = {m: n for m, n in n_used(contents).items() if n and (among is None or m in among)}
+    there = {row["month"]: row for row in found}
+    for month in sorted({*wanted, *there}):
+        row = there.get(month, {"n": 0, "first_day": None, "last_day": None})
+        edges = zip(span, (row["first_day"], row["last_day"]), strict=True)
+        is_edged = all(f"{told}"[:7] != month or told == day for told, day in edges)
+        if row["n"] == wanted.get(month, 0) and is_edged:
+            continue
+        files = [content.path for content in contents if month in content.entry.months]
+        more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
+        days = f", of {row['first_day']} to {row['last_day']}" if row["n"] else ""
+        raise InputError(
+            f"the rows of {month} are not those that its files tell of",
+            got=f"{row['n']:,} rows{days}",
+            expected=f"{wanted.get(month, 0):,}, in a log from {span[0]} to {span[1]}, "
+            f"from {', '.join(files[:MAX_NAMED]) or 'no file'}{more}",
+            next_step="write the file anew, not only again: its Parquet statistics are not those of its rows",
+        )
 
 
 def n_used(contents: Sequence[Content]) -> Counter[str]:

@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from churn.errors import InputError
 from churn.io.engine import Engine, Resources, near, opened
 from churn.io.intake import (
     accounts,
@@ -44,9 +43,6 @@ from churn.usage.events import Rules
 from churn.usage.reading import Reading, named
 
 log = logging.getLogger("churn")
-
-MAX_NAMED = 5
-"""How many files a message names."""
 
 MAX_REJECTS = 100_000
 """How many refused rows of one delivery are kept for a person to look at; all are counted."""
@@ -90,31 +86,9 @@ class Intake:
     def refuse_others(
         self, found: Sequence[Mapping[str, Any]], *, among: Collection[str] | None = None
     ) -> None:
-        """Raise `InputError` unless the rows that were `found` by month (`contents.by_month`) are as many
-        as were judged, and on the same days, of all months or `among` these: of a file whose statistics
-        are of other times than its rows, an engine leaves rows out, or takes others."""
-        judged = months.n_used(self.contents)
-        wanted = {m: n for m, n in judged.items() if n and (among is None or m in among)}
-        there = {row["month"]: row for row in found}
-        for month in sorted({*wanted, *there}):
-            row = there.get(month, {"n": 0, "first_day": None, "last_day": None})
-            begins, ends = (
-                f"{edge}"[:7] != month or row[name] == edge
-                for name, edge in (("first_day", self.first_day), ("last_day", self.last_day))
-            )
-            if row["n"] == wanted.get(month, 0) and begins and ends:
-                continue
-            files = [content.path for content in self.contents if month in content.entry.months]
-            more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
-            days = f", of {row['first_day']} to {row['last_day']}" if row["n"] else ""
-            raise InputError(
-                f"the rows of {month} are not those that its files tell of",
-                got=f"{row['n']:,} rows{days}",
-                expected=f"{wanted.get(month, 0):,}, in a log from {self.first_day} to {self.last_day}, "
-                f"from {', '.join(files[:MAX_NAMED]) or 'no file'}{more}",
-                next_step="write the file anew, not only again: its Parquet statistics are not those of "
-                "its rows",
-            )
+        """See `months.refuse_others`."""
+        span = self.first_day, self.last_day
+        months.refuse_others(self.contents, found, among=among, span=span)
 
     def drop_copies(self) -> None:
         """Delete the copies of remote files in which somebody stands who was forgotten, once they
