@@ -10,7 +10,7 @@ import pytest
 from weeks import Prepared
 
 from churn.errors import NotArrivedError
-from churn.io import tables
+from churn.io import roll_up, tables
 from churn.io.intake import accounts, convert, listing
 from churn.settings import Settings, SourceSettings
 from churn.stages import rollup
@@ -45,7 +45,7 @@ MOMENTS = {
     "after it was hashed": (listing, "_delivery"),
     "after it was opened": (convert, "readable"),
     "after it was counted": (accounts, "rejects_of"),
-    "while months are rolled up": (rollup, "_month_by_month"),
+    "while months are rolled up": (roll_up, "_month_by_month"),
 }
 
 
