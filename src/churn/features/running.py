@@ -28,6 +28,27 @@ class TooLargeError(ArithmeticError):
     """A total may not fit into 64 bits."""
 
 
+class Arrays:
+    """Arrays that are made once and used again: memory that is fresh costs more than what is put into it.
+
+    Whoever asks for a name a second time overwrites what stands under it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[object, Whole] = {}
+
+    def of(self, n: int, *name: object) -> Whole:
+        """`n` numbers under `name`, whatever they are."""
+        kept = self._kept.get(name)
+        if kept is None or len(kept) < n:
+            kept = self._kept[name] = np.empty(n + n // 8, dtype=np.int64)
+        return kept[:n]
+
+    def taken(self, values: Whole, places: Whole, *name: object) -> Whole:
+        """`values` at `places`, of which none lies outside, put under `name`."""
+        return np.take(values, places, out=self.of(len(places), *name), mode="clip")
+
+
 @dataclass(frozen=True)
 class Days:
     """Rows of customers, one customer after the other, each by day.
@@ -101,16 +122,18 @@ def of_spans(
     snapshots: Whole,
     *,
     lookback_days: int,
+    arrays: Arrays,
 ) -> Pairs:
     """All `spans` of every customer with a day in the lookback of a snapshot (counted as `day` is).
 
-    `columns` are SQL → values of the rows. Pairs stand by customer, then by snapshot. Raises
-    `TooLargeError`.
+    `columns` are SQL → values of the rows. Pairs stand by customer, then by snapshot; their values lie in
+    `arrays`. Raises `TooLargeError`.
     """
-    places = Places(days, spans, snapshots, lookback_days)
+    places = Places(days, spans, snapshots, lookback_days, arrays)
     read = {ONE: np.ones(len(days.day), dtype=np.int64), **columns}
     values: dict[Span, tuple[Whole, Flags]] = {}
-    flags = {span.valid: _Column(days, read, span.valid, places) for span in spans if span.valid}
+    valid = dict.fromkeys(span.valid for span in spans if span.valid)
+    flags = {column: _Column(days, read, column, places, kept_as=column) for column in valid}
     for column in dict.fromkeys(span.column for span in spans):
         of_column = _Column(days, read, column, places, flags)
         values |= {span: of_column.between(span) for span in spans if span.column == column}
@@ -121,9 +144,15 @@ class Places:
     """Where among the rows the days of each pair begin that are of a given age or less."""
 
     def __init__(
-        self, days: Days, spans: Sequence[Span], snapshots: Whole, lookback_days: int
+        self,
+        days: Days,
+        spans: Sequence[Span],
+        snapshots: Whole,
+        lookback_days: int,
+        arrays: Arrays,
     ) -> None:
-        self._days, self.lookback_days = days, lookback_days
+        self._days, self.lookback_days, self.arrays = days, lookback_days, arrays
+        self._snapshots = snapshots
         ages = {0, lookback_days} | {age for span in spans for _, age in self.keys(span)}
         self._dates = np.unique(snapshots[:, None] - np.array(sorted(ages))[None, :])
         self._rows = self._first_rows()
@@ -145,10 +174,13 @@ class Places:
         if key not in self._kept:
             kind, age = key
             if kind == "age":
-                place = np.searchsorted(self._dates, self.date - age)
-                self._kept[key] = self._rows.ravel()[self._cells + place]
+                dates = np.searchsorted(self._dates, self._snapshots - age)
+                cells = self.arrays.taken(dates, self.snapshot, "cells")
+                cells += self._cells
+                self._kept[key] = self.arrays.taken(self._rows.ravel(), cells, "place", key)
             else:
-                self._kept[key] = np.maximum(self.of(("age", age)), self._behind_first_use)
+                of_age, room = self.of(("age", age)), self.arrays.of(len(self.date), "place", key)
+                self._kept[key] = np.maximum(of_age, self._behind_first_use, out=room)
         return self._kept[key]
 
     def is_empty(self, first: Key, before: Key) -> Flags:
@@ -165,17 +197,27 @@ class Places:
         """The first row of each customer (rows) on or after each of the dates (columns)."""
         starts, n_dates = self._days.starts, len(self._dates)
         n = len(starts) - 1
-        n_passed = np.searchsorted(self._dates, self._days.day, side="right")
+        n_passed = self._n_passed()
         cells = np.repeat(np.arange(n) * (n_dates + 1), np.diff(starts)) + n_passed
         counts = np.bincount(cells, minlength=n * (n_dates + 1)).reshape(n, n_dates + 1)
         return starts[:-1, None] + np.cumsum(counts[:, :n_dates], axis=1)
+
+    def _n_passed(self) -> Whole:
+        """How many of the dates have come on each row's day: looked up, for days are few."""
+        first = int(self._days.day.min(initial=0))
+        every = np.arange(first, int(self._days.day.max(initial=0)) + 1)
+        n_passed = np.searchsorted(self._dates, every, side="right")
+        return n_passed[self._days.day - first]
 
     def _of_dates(self, dates: Whole) -> Whole:
         return self._rows[:, np.searchsorted(self._dates, dates)]
 
 
 class _Column:
-    """One column with its running totals, made when they are asked for."""
+    """One column with its running totals, made when they are asked for.
+
+    Of columns that are not `kept_as` anything, the totals of one lie where those of the last one did.
+    """
 
     def __init__(
         self,
@@ -184,9 +226,11 @@ class _Column:
         column: str,
         places: Places,
         flags: Mapping[str, "_Column"] = MappingProxyType({}),
+        *,
+        kept_as: str = "",
     ) -> None:
         self._days, self._columns, self._column = days, columns, column
-        self._places, self._flags = places, flags
+        self._places, self._flags, self._kept_as = places, flags, kept_as
         self._taken: dict[tuple[str, Key], Whole] = {}
         self._totals: dict[str, Whole] = {}
 
@@ -197,26 +241,29 @@ class _Column:
             return self._age_of_a_day(span.function, first, before)
         is_null = self._places.is_empty(first, before)
         if span.valid is not None:
-            is_null = is_null | (self._flags[span.valid]._sum(first, before) == 0)
+            is_null = is_null | (self._flags[span.valid]._sum("valid", first, before) == 0)
         if span.function == "sum":
-            values = self._sum(first, before)
+            values = self._sum(span, first, before)
         elif span.function == "aged":
-            values = self._places.date * self._sum(first, before) - self._sum(
-                first, before, "dated"
-            )
+            values = self._sum(span, first, before)
+            values *= self._places.date
+            values -= self._sum("dated", first, before, "dated")
         else:
             values = self._reduced(span, first, before)
         return values, is_null
 
-    def _sum(self, first: Key, before: Key, kind: str = "plain") -> Whole:
-        """The total between two rows; nonsense where the span is empty, which is null anyway."""
+    def _sum(self, name: object, first: Key, before: Key, kind: str = "plain") -> Whole:
+        """The total between two rows, put under `name`; nonsense where the span is empty, which is null
+        anyway."""
+        room = self._places.arrays.of(len(self._places.date), "sum", name)
         if self._column == ONE and kind == "plain":
-            return self._places.of(before) - self._places.of(first)
-        return self._total_at(before, kind) - self._total_at(first, kind)
+            return np.subtract(self._places.of(before), self._places.of(first), out=room)
+        return np.subtract(self._total_at(before, kind), self._total_at(first, kind), out=room)
 
     def _total_at(self, key: Key, kind: str) -> Whole:
         if (kind, key) not in self._taken:
-            self._taken[kind, key] = self._running(kind)[self._places.of(key)]
+            rows, name = self._places.of(key), ("at", self._kept_as, kind, key)
+            self._taken[kind, key] = self._places.arrays.taken(self._running(kind), rows, *name)
         return self._taken[kind, key]
 
     def _running(self, kind: str) -> Whole:
@@ -224,10 +271,11 @@ class _Column:
             values = self._values
             # a total may start again from below as long as what lies between two of them does not
             self._require_small(values, self._places.lookback_days if kind == "dated" else 1)
+            totals = self._places.arrays.of(len(values) + 1, "totals", self._kept_as, kind)
+            totals[0], summed = 0, totals[1:]
             if kind == "dated":
-                values = values * self._days.day
-            totals = np.zeros(len(values) + 1, dtype=np.int64)
-            np.cumsum(values, out=totals[1:])
+                values = np.multiply(values, self._days.day, out=summed)
+            np.cumsum(values, out=summed)
             self._totals[kind] = totals
         return self._totals[kind]
 
