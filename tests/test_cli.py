@@ -1,5 +1,6 @@
 """Exit codes, refusals in four parts, help and completion."""
 
+import gc
 import io
 import os
 import shutil
@@ -287,3 +288,28 @@ def test_the_wheel_carries_the_configuration(tmp_path: Path) -> None:
         for path in folder.rglob("*.*"):
             if path.suffix != ".pyc":
                 assert f"{into}/{path.relative_to(folder).as_posix()}" in carried
+
+
+def test_the_collector_is_paused_only_until_the_command_begins(tmp_path: Path) -> None:
+    """In a process of its own; in somebody's notebook it is left as it was."""
+    said = "import gc, sys; print(gc.isenabled(), gc.get_freeze_count() > 0, file=sys.stderr)"
+    program = f"""
+import sys
+from churn import __main__
+from churn.stages import status
+status.run = lambda settings: exec({said!r})
+sys.argv = ["churn", "status", "workspace={tmp_path}"]
+try:
+    __main__.main()
+finally:
+    exec({said!r})
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.split() == ["True", "True", "True", "True"]
+
+
+def test_a_command_in_a_notebook_leaves_the_collector_as_it_was(tmp_path: Path) -> None:
+    exit_code("status", f"workspace={tmp_path}")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0

@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with the contract's exit code."""
     if arguments is None:
         _in_utf8()
+        gc.disable()  # until the command begins: nothing that imports make is garbage
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_debugged = any(word in DEBUG for word in words)
     _keep_to_the_group()
@@ -181,11 +182,14 @@ def _logged(command: str, run: Callable[["Settings"], None]) -> Callable[["Setti
         journal.now.command, journal.now.as_of = command, settings.as_of
         if settings.log == "json":
             _log_to(log.handlers[0], as_json=True)
+        is_in_others = gc.isenabled()  # called by a test or a notebook, whose process lives on
         gc.freeze()  # the collector need not look again and again at all that was imported
+        gc.enable()
         try:
             run(settings)
         finally:
-            gc.unfreeze()
+            if is_in_others:
+                gc.unfreeze()
 
     return logged
 
