@@ -156,8 +156,9 @@ def _model_and_customers(given: dict[str, Any]) -> tuple[Any, Any]:
 
 def _began() -> float:
     """The CPU seconds so far, when everything is imported; a command begins its stage so too."""
-    gc.freeze()
-    gc.enable()
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     return time.process_time()
 
 

@@ -183,7 +183,9 @@ def _logged(command: str, run: Callable[["Settings"], None]) -> Callable[["Setti
         if settings.log == "json":
             _log_to(log.handlers[0], as_json=True)
         is_in_others = gc.isenabled()  # called by a test or a notebook, whose process lives on
-        gc.freeze()  # the collector need not look again and again at all that was imported
+        # The collector need not look again and again at all that was imported. The engine is imported
+        # later: what DuckDB is written with would say of its types that they leak.
+        gc.freeze()
         gc.enable()
         try:
             run(settings)

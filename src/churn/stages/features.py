@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from churn.features import panel
@@ -41,7 +42,7 @@ def run(settings: Settings) -> None:
                 keep=[],
                 facts=_facts(plan, as_of, settings),
             )
-    _report(rows.to_pandas(), plan.features)
+    _report(rows, plan.features)
     sink.send(settings.sink, ["panel"], place=settings.place, as_of=as_of)
 
 
@@ -61,14 +62,14 @@ def _facts(plan: panel.Plan, as_of: date, settings: Settings) -> dict[str, Any]:
     return facts | {"features_version": hashlib.sha256(spelled.encode()).hexdigest()[:12]}
 
 
-def _report(rows: pd.DataFrame, features: Sequence[Feature]) -> None:
-    mature = rows[rows["label_mature"]]
+def _report(rows: pa.Table, features: Sequence[Feature]) -> None:
+    mature = rows.filter(rows["label_mature"])
     log.info(
         "panel: %s rows, %d snapshots, %d features in %d families; churn %.1f %% of %s mature rows",
         f"{len(rows):,}",
-        rows["snapshot"].nunique(),
+        pc.count_distinct(rows["snapshot"]).as_py(),
         len(features),
         len({feature.family for feature in features}),
-        100 * (mature["label"].mean() if len(mature) else float("nan")),
+        100 * (pc.mean(mature["label"]).as_py() if len(mature) else float("nan")),
         f"{len(mature):,}",
     )

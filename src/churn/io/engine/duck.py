@@ -157,6 +157,8 @@ def _connected(resources: Resources, n: int) -> list[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect(
         config={
             "threads": resources.threads,
+            # files are read by the thread that needs them: handing over costs more than local disks do
+            "async_threads": 0,
             "memory_limit": f"{limit}B" if limit else resources.memory_limit,
             # kept from one query to the next, of which a panel asks many: fresh memory is slow
             "block_allocator_memory": f"{min(KEPT, limit // 4)}B",
