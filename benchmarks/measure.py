@@ -125,12 +125,20 @@ def _tree(pid: int) -> list[int]:
     while members:
         member = members.pop()
         found.append(member)
-        for place in Path(f"/proc/{member}/task").glob("*/children"):
+        for place in _children_of_tasks(member):
             try:
                 members += [int(child) for child in place.read_text().split()]
             except OSError:
                 continue
     return found
+
+
+def _children_of_tasks(pid: int) -> list[Path]:
+    """Where the kernel lists them; none of a process that has ended."""
+    try:
+        return list(Path(f"/proc/{pid}/task").glob("*/children"))
+    except OSError:
+        return []
 
 
 def _sizes_mb(pid: int) -> tuple[float, float]:
