@@ -16,7 +16,7 @@ from world import Question
 from churn.errors import ConfigurationError, InputError
 from churn.features import panel
 from churn.features.definitions import Feature
-from churn.features.running import Arrays, Pairs
+from churn.features.running import Pairs
 from churn.features.vocabulary import Vocabulary
 from churn.io import roll_up, tables
 from churn.io.engine import Resources, opened
@@ -266,9 +266,9 @@ def test_a_range_of_customers_fits_though_most_before_it_are_gone(
     whole = worlds.by_engine(place, question)
     days: list[int] = []
 
-    def told(rows: pa.Table, arrays: Arrays) -> panels._Rows:
+    def told(rows: pa.Table) -> panels._Rows:
         days.append(rows.num_rows * rows.num_columns)
-        return in_order(rows, arrays)
+        return in_order(rows)
 
     in_order = panels._in_order
     monkeypatch.setattr(panels, "_in_order", told)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from churn.features import running
 from churn.features.definitions import Feature
-from churn.features.running import Arrays, Days
+from churn.features.running import Days
 from churn.features.spans import Span, taken_apart
 
 LOOKBACK = 60
@@ -108,9 +108,7 @@ def test_windows_of_any_length_share_a_column() -> None:
 def test_an_aged_sum_that_fits_is_right_however_long_the_log(value: int, first_day: int) -> None:
     days = Days(np.array([0, 1]), np.array([first_day]), np.array([True]))
     aged, at = Span("aged", "value"), np.array([first_day + 54])
-    found = running.of_spans(
-        days, {"value": np.array([value])}, [aged], at, lookback_days=LOOKBACK, arrays=Arrays()
-    )
+    found = running.of_spans(days, {"value": np.array([value])}, [aged], at, lookback_days=LOOKBACK)
     assert found.values[aged][0].tolist() == [54 * value]
 
 
@@ -119,9 +117,7 @@ def test_an_aged_sum_that_does_not_fit_is_refused() -> None:
     days = Days(np.array([0, 1]), np.array([0]), np.array([True]))
     aged, columns = Span("aged", "value"), {"value": np.array([2 * 10**17])}
     with pytest.raises(running.TooLargeError):
-        running.of_spans(
-            days, columns, [aged], np.array([54]), lookback_days=LOOKBACK, arrays=Arrays()
-        )
+        running.of_spans(days, columns, [aged], np.array([54]), lookback_days=LOOKBACK)
 
 
 rows = st.lists(
@@ -169,10 +165,6 @@ def by_sql(engine: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
     """).fetchall()
 
 
-USED_AGAIN = Arrays()
-"""As for the ranges of a panel: what an example left in them is of no matter to the next."""
-
-
 def by_spans(engine: duckdb.DuckDBPyConnection, ordered: list, apart) -> list[tuple[object, ...]]:
     names = sorted({row[0] for row in ordered})
     sizes = [sum(row[0] == name for row in ordered) for name in names]
@@ -199,12 +191,7 @@ def by_spans(engine: duckdb.DuckDBPyConnection, ordered: list, apart) -> list[tu
         for sql, v in zip(apart.columns, zip(*read, strict=True), strict=True)
     }
     pairs = running.of_spans(
-        days,
-        columns,
-        list(apart.names),
-        np.array(SNAPSHOTS),
-        lookback_days=LOOKBACK,
-        arrays=USED_AGAIN,
+        days, columns, list(apart.names), np.array(SNAPSHOTS), lookback_days=LOOKBACK
     )
     values = [
         [None if null else int(value) for value, null in zip(*pairs.values[span], strict=True)]
@@ -231,7 +218,7 @@ def test_a_total_beyond_64_bits_is_refused() -> None:
     span = Span("sum", "value")
     asked = {"value": np.array([2**61, 2**61])}
     with pytest.raises(running.TooLargeError, match="value"):
-        running.of_spans(days, asked, [span], np.array([3]), lookback_days=9, arrays=Arrays())
+        running.of_spans(days, asked, [span], np.array([3]), lookback_days=9)
 
 
 @pytest.mark.parametrize("value", range(10**17, 9 * 10**17, 10**17))
@@ -239,9 +226,7 @@ def test_a_value_times_its_age_beyond_64_bits_is_refused(value: int) -> None:
     days = Days(np.array([0, 1]), np.array([400]), np.array([True]))
     asked = {"value": np.array([value])}
     with pytest.raises(running.TooLargeError, match="value"):
-        running.of_spans(
-            days, asked, [Span("aged", "value")], np.array([480]), lookback_days=84, arrays=Arrays()
-        )
+        running.of_spans(days, asked, [Span("aged", "value")], np.array([480]), lookback_days=84)
 
 
 def test_large_values_of_many_customers_are_no_total_of_one() -> None:
@@ -250,7 +235,7 @@ def test_large_values_of_many_customers_are_no_total_of_one() -> None:
     days = Days(np.arange(n + 1), np.ones(n, dtype=np.int64), np.ones(n, dtype=bool))
     span = Span("sum", "value")
     asked = {"value": np.full(n, 2**60)}
-    pairs = running.of_spans(days, asked, [span], np.array([3]), lookback_days=9, arrays=Arrays())
+    pairs = running.of_spans(days, asked, [span], np.array([3]), lookback_days=9)
     assert set(pairs.values[span][0].tolist()) == {2**60}
 
 

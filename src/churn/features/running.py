@@ -28,27 +28,6 @@ class TooLargeError(ArithmeticError):
     """A total may not fit into 64 bits."""
 
 
-class Arrays:
-    """Arrays that are made once and used again: memory that is fresh costs more than what is put into it.
-
-    Whoever asks for a name a second time overwrites what stands under it.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[object, Whole] = {}
-
-    def of(self, n: int, *name: object) -> Whole:
-        """`n` numbers under `name`, whatever they are."""
-        kept = self._kept.get(name)
-        if kept is None or len(kept) < n:
-            kept = self._kept[name] = np.empty(n + n // 8, dtype=np.int64)
-        return kept[:n]
-
-    def taken(self, values: Whole, places: Whole, *name: object) -> Whole:
-        """`values` at `places`, of which none lies outside, put under `name`."""
-        return np.take(values, places, out=self.of(len(places), *name), mode="clip")
-
-
 @dataclass(frozen=True)
 class Days:
     """Rows of customers, one customer after the other, each by day.
@@ -122,18 +101,16 @@ def of_spans(
     snapshots: Whole,
     *,
     lookback_days: int,
-    arrays: Arrays,
 ) -> Pairs:
     """All `spans` of every customer with a day in the lookback of a snapshot (counted as `day` is).
 
-    `columns` are SQL → values of the rows. Pairs stand by customer, then by snapshot; their values lie in
-    `arrays`. Raises `TooLargeError`.
+    `columns` are SQL → values of the rows. Pairs stand by customer, then by snapshot. Raises
+    `TooLargeError`.
     """
-    places = Places(days, spans, snapshots, lookback_days, arrays)
+    places = Places(days, spans, snapshots, lookback_days)
     read = {ONE: np.ones(len(days.day), dtype=np.int64), **columns}
     values: dict[Span, tuple[Whole, Flags]] = {}
-    valid = dict.fromkeys(span.valid for span in spans if span.valid)
-    flags = {column: _Column(days, read, column, places, kept_as=column) for column in valid}
+    flags = {span.valid: _Column(days, read, span.valid, places) for span in spans if span.valid}
     for column in dict.fromkeys(span.column for span in spans):
         of_column = _Column(days, read, column, places, flags)
         values |= {span: of_column.between(span) for span in spans if span.column == column}
@@ -144,15 +121,9 @@ class Places:
     """Where among the rows the days of each pair begin that are of a given age or less."""
 
     def __init__(
-        self,
-        days: Days,
-        spans: Sequence[Span],
-        snapshots: Whole,
-        lookback_days: int,
-        arrays: Arrays,
+        self, days: Days, spans: Sequence[Span], snapshots: Whole, lookback_days: int
     ) -> None:
-        self._days, self.lookback_days, self.arrays = days, lookback_days, arrays
-        self._snapshots = snapshots
+        self._days, self.lookback_days, self._snapshots = days, lookback_days, snapshots
         ages = {0, lookback_days} | {age for span in spans for _, age in self.keys(span)}
         self._dates = np.unique(snapshots[:, None] - np.array(sorted(ages))[None, :])
         self._rows = self._first_rows()
@@ -175,12 +146,11 @@ class Places:
             kind, age = key
             if kind == "age":
                 dates = np.searchsorted(self._dates, self._snapshots - age)
-                cells = self.arrays.taken(dates, self.snapshot, "cells")
+                cells = dates[self.snapshot]
                 cells += self._cells
-                self._kept[key] = self.arrays.taken(self._rows.ravel(), cells, "place", key)
+                self._kept[key] = self._rows.ravel()[cells]
             else:
-                of_age, room = self.of(("age", age)), self.arrays.of(len(self.date), "place", key)
-                self._kept[key] = np.maximum(of_age, self._behind_first_use, out=room)
+                self._kept[key] = np.maximum(self.of(("age", age)), self._behind_first_use)
         return self._kept[key]
 
     def is_empty(self, first: Key, before: Key) -> Flags:
@@ -214,10 +184,7 @@ class Places:
 
 
 class _Column:
-    """One column with its running totals, made when they are asked for.
-
-    Of columns that are not `kept_as` anything, the totals of one lie where those of the last one did.
-    """
+    """One column with its running totals, made when they are asked for."""
 
     def __init__(
         self,
@@ -226,11 +193,9 @@ class _Column:
         column: str,
         places: Places,
         flags: Mapping[str, "_Column"] = MappingProxyType({}),
-        *,
-        kept_as: str = "",
     ) -> None:
         self._days, self._columns, self._column = days, columns, column
-        self._places, self._flags, self._kept_as = places, flags, kept_as
+        self._places, self._flags = places, flags
         self._taken: dict[tuple[str, Key], Whole] = {}
         self._totals: dict[str, Whole] = {}
 
@@ -241,29 +206,26 @@ class _Column:
             return self._age_of_a_day(span.function, first, before)
         is_null = self._places.is_empty(first, before)
         if span.valid is not None:
-            is_null = is_null | (self._flags[span.valid]._sum("valid", first, before) == 0)
+            is_null = is_null | (self._flags[span.valid]._sum(first, before) == 0)
         if span.function == "sum":
-            values = self._sum(span, first, before)
+            values = self._sum(first, before)
         elif span.function == "aged":
-            values = self._sum(span, first, before)
+            values = self._sum(first, before)
             values *= self._places.date
-            values -= self._sum("dated", first, before, "dated")
+            values -= self._sum(first, before, "dated")
         else:
             values = self._reduced(span, first, before)
         return values, is_null
 
-    def _sum(self, name: object, first: Key, before: Key, kind: str = "plain") -> Whole:
-        """The total between two rows, put under `name`; nonsense where the span is empty, which is null
-        anyway."""
-        room = self._places.arrays.of(len(self._places.date), "sum", name)
+    def _sum(self, first: Key, before: Key, kind: str = "plain") -> Whole:
+        """The total between two rows; nonsense where the span is empty, which is null anyway."""
         if self._column == ONE and kind == "plain":
-            return np.subtract(self._places.of(before), self._places.of(first), out=room)
-        return np.subtract(self._total_at(before, kind), self._total_at(first, kind), out=room)
+            return self._places.of(before) - self._places.of(first)
+        return self._total_at(before, kind) - self._total_at(first, kind)
 
     def _total_at(self, key: Key, kind: str) -> Whole:
         if (kind, key) not in self._taken:
-            rows, name = self._places.of(key), ("at", self._kept_as, kind, key)
-            self._taken[kind, key] = self._places.arrays.taken(self._running(kind), rows, *name)
+            self._taken[kind, key] = self._running(kind)[self._places.of(key)]
         return self._taken[kind, key]
 
     def _running(self, kind: str) -> Whole:
@@ -271,7 +233,7 @@ class _Column:
             values = self._values
             # a total may start again from below as long as what lies between two of them does not
             self._require_small(values, self._places.lookback_days if kind == "dated" else 1)
-            totals = self._places.arrays.of(len(values) + 1, "totals", self._kept_as, kind)
+            totals = np.empty(len(values) + 1, dtype=np.int64)
             totals[0], summed = 0, totals[1:]
             if kind == "dated":
                 values = np.multiply(values, self._days.day, out=summed)

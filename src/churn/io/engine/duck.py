@@ -30,6 +30,10 @@ the time of writing, for little."""
 TEXTS_KEPT = 32
 """Texts of queries: more than are asked for between two ranges of customers."""
 
+# What Arrow gives back NumPy takes for its next array, and the other way round: memory that is fresh to
+# the process costs more than what is put into it.
+pa.set_memory_pool(pa.system_memory_pool())
+
 
 class Duck(Engine):
     """DuckDB; nothing is created outside the connection but the files that are asked for.

@@ -23,7 +23,7 @@ from sqlglot import exp
 from churn.errors import InputError
 from churn.features import panel, ranges, running, windows
 from churn.features.plan import Plan
-from churn.features.running import Arrays, Days, Flags, Pairs, Whole
+from churn.features.running import Days, Flags, Pairs, Whole
 from churn.features.spans import Apart
 from churn.io import tables
 from churn.io.engine import Engine
@@ -216,7 +216,6 @@ class _Spans:
     def __init__(self, engine: Engine, plan: Plan, apart: Apart, *, of_range: bool) -> None:
         self._engine, self._plan, self._apart = engine, plan, apart
         self._columns = apart.columns
-        self._arrays, self._late_arrays = Arrays(), Arrays()
         self._as_they_are = windows.as_they_are(plan, self._columns)
         self._made = [sql for sql in self._columns if sql not in self._as_they_are]
         self._query = panel.span_columns(plan, self._made)
@@ -229,7 +228,7 @@ class _Spans:
 
     def bind(self) -> None:
         """Make tables `spans` and, where the plan has any, `silences` of the customers in range."""
-        rows = _in_order(self._engine.table(self._rows), self._arrays)
+        rows = _in_order(self._engine.table(self._rows))
         if self._plan.has_silences:
             self._engine.bind("silences", self._silences(rows))
         self._engine.bind("spans", self._table(rows))
@@ -286,7 +285,7 @@ class _Spans:
         is_known[places(slow["customer_id"], _epoch_days(slow["snapshot"]))] = False
         for some in self._that_fit(slow, len(rows.day) / len(rows.customer_id)):
             self._engine.bind("slow", some)
-            known = _in_order(self._engine.table(self._late_rows), self._late_arrays)
+            known = _in_order(self._engine.table(self._late_rows))
             then = self._of_pairs(known)
             instead = places(known.customer_id, known.snapshot)[then.customer]
             pairs.put(instead, then)
@@ -315,9 +314,7 @@ class _Spans:
         columns = self._of_days(rows, days)
         spans, lookback_days = list(self._apart.names), self._plan.lookback_days
         try:
-            return running.of_spans(
-                days, columns, spans, snapshots, lookback_days=lookback_days, arrays=rows.arrays
-            )
+            return running.of_spans(days, columns, spans, snapshots, lookback_days=lookback_days)
         except running.TooLargeError as error:
             raise InputError(
                 "a sum does not fit into 64 bits",
@@ -343,7 +340,7 @@ class _Rows:
     """Days of customers, or of customers as known at a snapshot, one after the other and each by day.
 
     `starts` has the first row of each and, at its end, the number of rows; `customer_id` and `snapshot`
-    say whom it is of. Dates are days since 1970. The numbers lie in `arrays`, as what is made of them may.
+    say whom it is of. Dates are days since 1970.
     """
 
     starts: Whole
@@ -351,10 +348,9 @@ class _Rows:
     snapshot: Whole
     day: Whole
     columns: Mapping[str, Whole]
-    arrays: Arrays
 
 
-def _in_order(rows: pa.Table, arrays: Arrays) -> _Rows:
+def _in_order(rows: pa.Table) -> _Rows:
     """`rows` (customer_id, day, where they have one snapshot, and whole numbers) in order.
 
     An engine would sort the text of the ids, which costs more than reading the rows.
@@ -376,17 +372,10 @@ def _in_order(rows: pa.Table, arrays: Arrays) -> _Rows:
         whom[first] // n,
         day[order],
         {
-            name: arrays.taken(_numbers(rows[name], arrays), order, "row", name)
+            name: rows[name].to_numpy()[order].astype(np.int64, copy=False)
             for name in sorted(numbers)
         },
-        arrays,
     )
-
-
-def _numbers(column: pa.ChunkedArray, arrays: Arrays) -> Whole:
-    """The whole numbers of `column`, until the next are asked for."""
-    parts = [np.empty(0, dtype=np.int64), *(chunk.to_numpy() for chunk in column.chunks)]
-    return np.concatenate(parts, out=arrays.of(len(column), "numbers"))
 
 
 DAY_BITS = 17
