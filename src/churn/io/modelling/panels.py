@@ -203,11 +203,17 @@ def _bounds(engine: Engine, plan: Plan, size: Mapping[str, int], *, n_columns: i
     """Ranges of ids that hold as much as fits at a time of a log of that `size` (`ranges.size`)."""
     days = size["n_days"] / max(1, size["n_customers"])
     cells = len(plan.snapshots) * (len(plan.features) + 4) + days * (n_columns + 2)
-    n = max(1, int(CELLS_AT_ONCE // cells))
+    n = max(1, int(_cells_at_once(plan) // cells))
     if size["n_customers"] <= n:
         return [(None, None)]
     inner = engine.table(ranges.every_so_many_customers(n))["customer_id"].to_pylist()
     return list(pairwise([None, *inner, None]))
+
+
+def _cells_at_once(plan: Plan) -> float:
+    """Less for fewer than a hundred features: what a range costs to plan grows with their number, what
+    fresh memory costs with the size of the range, and both together are least near its root."""
+    return CELLS_AT_ONCE * min(1, math.sqrt(max(1, len(plan.features)) / 100))
 
 
 class _Spans:
@@ -372,7 +378,7 @@ def _in_order(rows: pa.Table) -> _Rows:
         whom[first] // n,
         day[order],
         {
-            name: rows[name].to_numpy()[order].astype(np.int64, copy=False)
+            name: rows[name].to_numpy().take(order).astype(np.int64, copy=False)
             for name in sorted(numbers)
         },
     )
