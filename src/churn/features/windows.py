@@ -54,10 +54,13 @@ def day_rows(plan: Plan) -> str:
     """SQL for the days from `plan.first_day` on, as the roll-up has them.
 
     Once each: customer_id, day and what spans are computed from; totals over all rows whenever they
-    arrived. Where labels are a matter of silence also `n_labelled`, the qualifying events of a day of
-    which all is known when labels are. Reads `daily`.
+    arrived. Where rows came late also `known_after`, the days until the last of them was known. Where
+    labels are a matter of silence also `n_labelled`, the qualifying events of a day of which all is
+    known when labels are. Reads `daily`.
     """
     raw = daily.raw_columns(_day_columns(plan, _aggregates(plan)), use=plan.vocabulary.use)
+    if plan.has_late:
+        raw = [*raw, "DATE_DIFF('day', day, last_known_on) AS known_after"]
     if plan.has_silences:
         known = f"last_known_on <= DATE '{plan.labels_as_of}'"
         raw = [*raw, f"CASE WHEN {known} THEN {plan.qualifying} ELSE 0 END AS n_labelled"]

@@ -225,10 +225,10 @@ class _Spans:
         self._as_they_are = windows.as_they_are(plan, self._columns)
         self._made = [sql for sql in self._columns if sql not in self._as_they_are]
         self._query = panel.span_columns(plan, self._made)
-        asked = [panel.day_rows(plan), panel.late_pairs(plan), panel.late_day_rows(plan)]
+        asked = [panel.day_rows(plan), panel.late_day_rows(plan)]
         if plan.has_silences:
             asked.append(panel.late_label_days(plan))
-        self._rows, self._late_pairs, self._late_rows, *self._late_label_days = (
+        self._rows, self._late_rows, *self._late_label_days = (
             ranges.of_range(query) if of_range else query for query in asked
         )
 
@@ -275,28 +275,46 @@ class _Spans:
     def _put_right(self, pairs: Pairs, rows: "_Rows", at: Whole) -> Pairs:
         """`pairs` of all `rows` with those of which some came late as they were known at the snapshot
         (`at`), in place, and without those of whom nothing was."""
-        slow = self._engine.table(self._late_pairs)
-        if not slow.num_rows:
+        customer, snapshot = self._slow(rows, at)
+        if not len(customer):
             return pairs
         keys = pairs.customer * len(at) + pairs.snapshot
 
-        def places(whom: pa.Array, snapshot: Whole) -> Whole:
-            customer = pc.index_in(whom, value_set=rows.customer_id).to_numpy().astype(np.int64)
-            wanted = customer * len(at) + np.searchsorted(at, snapshot)
+        def places(customer: Whole, snapshot: Whole) -> Whole:
+            wanted = customer * len(at) + snapshot
             found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
             assert np.array_equal(keys[found], wanted), "who came late is among all"
             return found
 
         is_known = np.ones(len(keys), dtype=bool)
-        is_known[places(slow["customer_id"], _epoch_days(slow["snapshot"]))] = False
+        is_known[places(customer, snapshot)] = False
+        ids = rows.customer_id.take(pa.array(customer))
+        slow = pa.table({"snapshot": _dates(at[snapshot]), "customer_id": ids})
         for some in self._that_fit(slow, len(rows.day) / len(rows.customer_id)):
             self._engine.bind("slow", some)
             known = _in_order(self._engine.table(self._late_rows))
             then = self._of_pairs(known)
-            instead = places(known.customer_id, known.snapshot)[then.customer]
+            whom = pc.index_in(known.customer_id, value_set=rows.customer_id)
+            whom, when = whom.to_numpy().astype(np.int64), np.searchsorted(at, known.snapshot)
+            instead = places(whom, when)[then.customer]
             pairs.put(instead, then)
             is_known[instead] = True
         return pairs.where(is_known)
+
+    def _slow(self, rows: "_Rows", at: Whole) -> tuple[Whole, Whole]:
+        """The pairs of customer and snapshot (`at`), by their places, whose lookback holds what was not
+        known then; as `daily.slow_pairs`."""
+        late = np.flatnonzero(rows.columns["known_after"] > 1)
+        whom = np.repeat(np.arange(len(rows.customer_id)), np.diff(rows.starts))[late]
+        day = rows.day[late]
+        last_known_on = day + rows.columns["known_after"][late]
+        is_slow = np.zeros((len(rows.customer_id), len(at)), dtype=bool)
+        for place, snapshot in enumerate(at):
+            known_on = _epoch_day(self._plan.known_on) if self._plan.known_on else snapshot
+            is_read = (day < snapshot) & (day >= snapshot - self._plan.lookback_days)
+            is_slow[whom[is_read & (last_known_on > known_on)], place] = True
+        customer, snapshot = np.nonzero(is_slow)
+        return customer, snapshot
 
     def _that_fit(self, slow: pa.Table, days: float) -> Iterator[pa.Table]:
         """The pairs of `slow`, snapshots by snapshots: the same days stand in the lookback of many, of
