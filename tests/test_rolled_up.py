@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -16,11 +17,11 @@ from world import Question
 from churn.errors import ConfigurationError, InputError
 from churn.features import panel
 from churn.features.definitions import Feature
-from churn.features.running import Pairs
+from churn.features.running import Whole
 from churn.features.vocabulary import Vocabulary
 from churn.io import roll_up, tables
 from churn.io.engine import Resources, opened
-from churn.io.modelling import panels
+from churn.io.modelling import panels, spans
 from churn.io.workspace import Workspace
 from churn.stages import rollup
 
@@ -98,13 +99,14 @@ def test_a_log_that_is_loaded_once_a_week_is_rebuilt_a_few_snapshots_at_a_time(
     ]
     place = worlds.rolled_up(World(events=events), tmp_path)
     rows: list[int] = []
-    rebuilt = panels._Spans._of_pairs
+    as_known = spans.Spans._as_known
 
-    def counted(spans: panels._Spans, found: panels._Rows) -> Pairs:
-        rows.append(len(found.day))
-        return rebuilt(spans, found)
+    def counted(*asked: Any) -> tuple[spans.Rows, Whole]:
+        known, of_pair = as_known(*asked)
+        rows.append(len(known.day))
+        return known, of_pair
 
-    monkeypatch.setattr(panels._Spans, "_of_pairs", counted)
+    monkeypatch.setattr(spans.Spans, "_as_known", counted)
     question = asked(N_28D, snapshots=snapshots)
     whole = worlds.by_engine(place, question)
     assert len(rows) == 1
@@ -266,12 +268,12 @@ def test_a_range_of_customers_fits_though_most_before_it_are_gone(
     whole = worlds.by_engine(place, question)
     days: list[int] = []
 
-    def told(rows: pa.Table) -> panels._Rows:
+    def told(rows: pa.Table) -> spans.Rows:
         days.append(rows.num_rows * rows.num_columns)
         return in_order(rows)
 
-    in_order = panels._in_order
-    monkeypatch.setattr(panels, "_in_order", told)
+    in_order = spans.in_order
+    monkeypatch.setattr(spans, "in_order", told)
     monkeypatch.setattr(panels, "CELLS_AT_ONCE", room)
     assert worlds.by_engine(place, question) == whole
     assert sum(days) > room

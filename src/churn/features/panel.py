@@ -85,7 +85,7 @@ def late_pairs(plan: Plan) -> exp.Expr:
 
 
 def late_day_rows(plan: Plan) -> exp.Expr:
-    """The days of the pairs of `slow` as they were known then (see `windows.late_day_rows`)."""
+    """The days of the pairs of `slow` that were known in part (see `windows.late_day_rows`)."""
     return _sql(f"WITH snapshot AS ({_snapshots(plan)}) {windows.late_day_rows(plan)}")
 
 

@@ -73,10 +73,10 @@ def late_pairs(plan: Plan) -> str:
 
 
 def late_day_rows(plan: Plan) -> str:
-    """SQL for the days of `slow` pairs (`late_pairs`) as known at their snapshot: snapshot, and as
-    `day_rows`. Reads `daily`, `late`, `snapshot` and `slow`."""
-    columns = _day_columns(plan, _aggregates(plan))
-    return daily.rebuilt(columns, slow="slow", use=plan.vocabulary.use)
+    """SQL for the days of `slow` pairs (snapshot, customer_id) of which only a part was known at their
+    snapshot: snapshot, and as `day_rows`. Reads `late`, `snapshot` and `slow`."""
+    raw = daily.raw_columns(_day_columns(plan, _aggregates(plan)), use=plan.vocabulary.use)
+    return daily.rebuilt(raw, slow="slow")
 
 
 def as_they_are(plan: Plan, columns: Sequence[str]) -> dict[str, str]:

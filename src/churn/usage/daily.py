@@ -204,12 +204,23 @@ def days_once(raw: Iterable[str], *, first: date, before: date) -> str:
     """
 
 
-def rebuilt(columns: Mapping[str, str], *, slow: str, use: str) -> str:
-    """SQL for the days of the pairs of `slow` as known at their snapshot: snapshot, and as `days_once`.
-    Reads `daily`, `late` and `snapshot`."""
-    raw = raw_columns(columns, use=use)
-    days = _slow_days(raw, slow=slow, use=use, with_gaps=False)
-    return f"SELECT snapshot, customer_id, day, {', '.join(raw)} FROM ({days}) AS d"
+def rebuilt(raw: Iterable[str], *, slow: str) -> str:
+    """SQL for the days of the pairs of `slow` of which only a part was known at their snapshot, as it
+    was known: snapshot, first_day, and as `days_once`. Reads `late` and `snapshot`."""
+    totals = ", ".join(
+        f"BIT_OR(l.{name}) AS {name}"
+        if name in MASKS
+        else f"CAST(SUM(l.{name}) AS BIGINT) AS {name}"
+        for name in raw
+    )
+    return f"""
+        SELECT s.snapshot, s.first_day, l.customer_id, l.day, {totals}
+        FROM late AS l JOIN {slow} AS p ON p.customer_id = l.customer_id
+        JOIN snapshot AS s ON s.snapshot = p.snapshot
+        WHERE l.day < s.snapshot AND l.day >= s.first_day
+            AND l.known_on <= s.known_on AND l.last_known_on > s.known_on
+        GROUP BY s.snapshot, s.first_day, l.customer_id, l.day
+    """
 
 
 def of_a_day(columns: Mapping[str, str], *, use: str) -> str:
@@ -235,12 +246,6 @@ def _fast_days(stepped: str, raw: Sequence[str], *, slow: str | None) -> str:
 
 def _slow_days(raw: Sequence[str], *, slow: str, use: str, with_gaps: bool) -> str:
     """The days of the pairs of `slow`, those that are not wholly known rebuilt from `late`."""
-    rebuilt = ", ".join(
-        f"BIT_OR(l.{name}) AS {name}"
-        if name in MASKS
-        else f"CAST(SUM(l.{name}) AS BIGINT) AS {name}"
-        for name in raw
-    )
     taken = ", ".join(f"d.{name}" for name in raw)
     step = _last_use(use, "snapshot, customer_id") if with_gaps else "CAST(NULL AS DATE)"
     return f"""
@@ -249,14 +254,8 @@ def _slow_days(raw: Sequence[str], *, slow: str, use: str, with_gaps: bool) -> s
             FROM daily AS d JOIN {slow} AS p ON p.customer_id = d.customer_id
             JOIN snapshot AS s ON s.snapshot = p.snapshot
             WHERE d.day < s.snapshot AND d.day >= s.first_day AND d.last_known_on <= s.known_on
-            UNION ALL
-            SELECT s.snapshot, s.first_day, l.customer_id, l.day, {rebuilt}
-            FROM late AS l JOIN {slow} AS p ON p.customer_id = l.customer_id
-            JOIN snapshot AS s ON s.snapshot = p.snapshot
-            WHERE l.day < s.snapshot AND l.day >= s.first_day
-                AND l.known_on <= s.known_on AND l.last_known_on > s.known_on
-            GROUP BY s.snapshot, s.first_day, l.customer_id, l.day
-        ) AS rebuilt
+            UNION ALL {rebuilt(raw, slow=slow)}
+        ) AS known
     """
 
 

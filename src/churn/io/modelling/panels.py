@@ -8,8 +8,6 @@ joins what else is known.
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,14 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from churn.errors import InputError
-from churn.features import panel, ranges, running, windows
+from churn.features import panel, ranges, windows
 from churn.features.plan import Plan
-from churn.features.running import Days, Flags, Pairs, Whole
 from churn.features.spans import Apart
 from churn.io import tables
 from churn.io.engine import Engine
 from churn.io.engine.together import side_by_side
+from churn.io.modelling.spans import Spans, epoch_days
 from churn.learning import splits
 
 log = logging.getLogger("churn")
@@ -120,7 +117,7 @@ def _in_turn(statements: list[exp.Expr], made: Callable[[exp.Expr], pa.Table]) -
 
 
 def _is_in_order(rows: pa.Table) -> bool:
-    ids, snapshots = rows["customer_id"], _epoch_days(rows["snapshot"])
+    ids, snapshots = rows["customer_id"], epoch_days(rows["snapshot"])
     is_same = pc.equal(ids[:-1], ids[1:]).to_numpy()
     is_next = pc.less(ids[:-1], ids[1:]).to_numpy()
     return bool(np.all(is_next | is_same & (snapshots[:-1] < snapshots[1:])))
@@ -182,11 +179,14 @@ def _in_ranges(
     """What is made of one range of customers (by its number) after the other, on an engine where what
     `ranges.of_range` and spans read is bound."""
     if len(bounds) == 1:
-        _Spans(engine, plan, apart, of_range=False).bind()
+        Spans(engine, plan, apart, of_range=False, cells_at_once=CELLS_AT_ONCE).bind()
         yield made(engine, 0)
         return
     with engine.beside(len(bounds)) as engines:
-        spans = {one: _Spans(one, plan, apart, of_range=True) for one in engines}
+        spans = {
+            one: Spans(one, plan, apart, of_range=True, cells_at_once=CELLS_AT_ONCE)
+            for one in engines
+        }
 
         def of_range(one: Engine, number: int) -> pa.Table:
             first, before = bounds[number]
@@ -214,215 +214,3 @@ def _cells_at_once(plan: Plan) -> float:
     """Less for fewer than a hundred features: what a range costs to plan grows with their number, what
     fresh memory costs with the size of the range, and both together are least near its root."""
     return CELLS_AT_ONCE * min(1, math.sqrt(max(1, len(plan.features)) / 100))
-
-
-class _Spans:
-    """Days in order → the spans of their customers, and where they were silent."""
-
-    def __init__(self, engine: Engine, plan: Plan, apart: Apart, *, of_range: bool) -> None:
-        self._engine, self._plan, self._apart = engine, plan, apart
-        self._columns = apart.columns
-        self._as_they_are = windows.as_they_are(plan, self._columns)
-        self._made = [sql for sql in self._columns if sql not in self._as_they_are]
-        self._query = panel.span_columns(plan, self._made)
-        asked = [panel.day_rows(plan), panel.late_day_rows(plan)]
-        if plan.has_silences:
-            asked.append(panel.late_label_days(plan))
-        self._rows, self._late_rows, *self._late_label_days = (
-            ranges.of_range(query) if of_range else query for query in asked
-        )
-
-    def bind(self) -> None:
-        """Make tables `spans` and, where the plan has any, `silences` of the customers in range."""
-        rows = _in_order(self._engine.table(self._rows))
-        if self._plan.has_silences:
-            self._engine.bind("silences", self._silences(rows))
-        self._engine.bind("spans", self._table(rows))
-
-    def _silences(self, rows: "_Rows") -> pa.Table:
-        """The silences of the customers of `rows` as known when labels are: customer_id, day, next_day."""
-        known = _epoch_day(self._plan.labels_as_of)
-        counts = (rows.columns["n_labelled"] > 0) & (rows.day < known)
-        whom = np.repeat(np.arange(len(rows.customer_id)), np.diff(rows.starts))[counts]
-        day = rows.day[counts]
-        if self._plan.has_late:
-            late = self._engine.table(self._late_label_days[0])
-            places = pc.index_in(late["customer_id"], value_set=rows.customer_id)
-            whom, day = np.append(whom, places), np.append(day, _epoch_days(late["day"]))
-            order = np.argsort((whom << DAY_BITS) + day, kind="stable")
-            whom, day = whom[order], day[order]
-        longer_than = self._plan.definition.horizon_days
-        whom, day, next_day = running.silences(whom, day, known=known, longer_than=longer_than)
-        ids = rows.customer_id.take(pa.array(whom))
-        return pa.table({"customer_id": ids, "day": _dates(day), "next_day": _dates(next_day)})
-
-    def _table(self, rows: "_Rows") -> pa.Table:
-        """The spans as known at every snapshot, by customer and snapshot: snapshot, customer_id and a
-        column for each."""
-        at = np.array([_epoch_day(snapshot) for snapshot in self._plan.snapshots])
-        origin = int(rows.day.min(initial=0))
-        pairs = self._pairs(rows, rows.day - origin, at - origin)
-        if self._plan.has_late:
-            pairs = self._put_right(pairs, rows, at)
-        ids = rows.customer_id.take(pa.array(pairs.customer))
-        valid = {place: _validity(is_null) for place, is_null in pairs.flags().items()}
-        spans = {
-            self._apart.names[span]: _array(values, valid[id(is_null)])
-            for span, (values, is_null) in pairs.values.items()
-        }
-        return pa.table({"snapshot": _dates(at[pairs.snapshot]), "customer_id": ids, **spans})
-
-    def _put_right(self, pairs: Pairs, rows: "_Rows", at: Whole) -> Pairs:
-        """`pairs` of all `rows` with those of which some came late as they were known at the snapshot
-        (`at`), in place, and without those of whom nothing was."""
-        customer, snapshot = self._slow(rows, at)
-        if not len(customer):
-            return pairs
-        keys = pairs.customer * len(at) + pairs.snapshot
-
-        def places(customer: Whole, snapshot: Whole) -> Whole:
-            wanted = customer * len(at) + snapshot
-            found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-            assert np.array_equal(keys[found], wanted), "who came late is among all"
-            return found
-
-        is_known = np.ones(len(keys), dtype=bool)
-        is_known[places(customer, snapshot)] = False
-        ids = rows.customer_id.take(pa.array(customer))
-        slow = pa.table({"snapshot": _dates(at[snapshot]), "customer_id": ids})
-        for some in self._that_fit(slow, len(rows.day) / len(rows.customer_id)):
-            self._engine.bind("slow", some)
-            known = _in_order(self._engine.table(self._late_rows))
-            then = self._of_pairs(known)
-            whom = pc.index_in(known.customer_id, value_set=rows.customer_id)
-            whom, when = whom.to_numpy().astype(np.int64), np.searchsorted(at, known.snapshot)
-            instead = places(whom, when)[then.customer]
-            pairs.put(instead, then)
-            is_known[instead] = True
-        return pairs.where(is_known)
-
-    def _slow(self, rows: "_Rows", at: Whole) -> tuple[Whole, Whole]:
-        """The pairs of customer and snapshot (`at`), by their places, whose lookback holds what was not
-        known then; as `daily.slow_pairs`."""
-        late = np.flatnonzero(rows.columns["known_after"] > 1)
-        whom = np.repeat(np.arange(len(rows.customer_id)), np.diff(rows.starts))[late]
-        day = rows.day[late]
-        last_known_on = day + rows.columns["known_after"][late]
-        is_slow = np.zeros((len(rows.customer_id), len(at)), dtype=bool)
-        for place, snapshot in enumerate(at):
-            known_on = _epoch_day(self._plan.known_on) if self._plan.known_on else snapshot
-            is_read = (day < snapshot) & (day >= snapshot - self._plan.lookback_days)
-            is_slow[whom[is_read & (last_known_on > known_on)], place] = True
-        customer, snapshot = np.nonzero(is_slow)
-        return customer, snapshot
-
-    def _that_fit(self, slow: pa.Table, days: float) -> Iterator[pa.Table]:
-        """The pairs of `slow`, snapshots by snapshots: the same days stand in the lookback of many, of
-        about `days` each."""
-        cells = slow.num_rows * days * (len(self._columns) + 2)
-        snapshots = pc.unique(slow["snapshot"]).sort()
-        n_parts = min(len(snapshots), math.ceil(cells / CELLS_AT_ONCE)) or 1
-        for part in np.array_split(np.arange(len(snapshots)), n_parts):
-            yield slow.filter(pc.is_in(slow["snapshot"], snapshots.take(pa.array(part))))
-
-    def _of_pairs(self, rows: "_Rows") -> Pairs:
-        """The spans of the pairs of `rows` as known at the snapshot.
-
-        Each is a customer by itself, with days counted to its own snapshot.
-        """
-        of_row = np.repeat(rows.snapshot, np.diff(rows.starts))
-        return self._pairs(rows, rows.day - of_row, np.zeros(1, dtype=np.int64))
-
-    def _pairs(self, rows: "_Rows", day: Whole, snapshots: Whole) -> Pairs:
-        days = Days(rows.starts, day, rows.columns[self._plan.vocabulary.use] > 0)
-        columns = self._of_days(rows, days)
-        spans, lookback_days = list(self._apart.names), self._plan.lookback_days
-        try:
-            return running.of_spans(days, columns, spans, snapshots, lookback_days=lookback_days)
-        except running.TooLargeError as error:
-            raise InputError(
-                "a sum does not fit into 64 bits",
-                got=str(error),
-                expected="values of at most 9e13 in total per customer",
-                next_step="look at the values of the log with `churn check`",
-            ) from error
-
-    def _of_days(self, rows: "_Rows", days: Days) -> dict[str, Whole]:
-        """SQL of a column that spans read → its values, row by row."""
-        gaps, is_null = running.gaps(days)
-        gap_days = _array(gaps, _validity(is_null))
-        in_order = {"day": _dates(rows.day), **rows.columns, "gap_days": gap_days}
-        self._engine.bind("rows_in_order", pa.table(in_order))
-        table = self._engine.table(self._query)
-        assert np.array_equal(_epoch_days(table["day"]), rows.day), "the engine kept the order"
-        made = {sql: table[f"x_{place}"].to_numpy() for place, sql in enumerate(self._made)}
-        return made | {sql: rows.columns[name] for sql, name in self._as_they_are.items()}
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Days of customers, or of customers as known at a snapshot, one after the other and each by day.
-
-    `starts` has the first row of each and, at its end, the number of rows; `customer_id` and `snapshot`
-    say whom it is of. Dates are days since 1970.
-    """
-
-    starts: Whole
-    customer_id: pa.Array
-    snapshot: Whole
-    day: Whole
-    columns: Mapping[str, Whole]
-
-
-def _in_order(rows: pa.Table) -> _Rows:
-    """`rows` (customer_id, day, where they have one snapshot, and whole numbers) in order.
-
-    An engine would sort the text of the ids, which costs more than reading the rows.
-    """
-    ids = rows["customer_id"].combine_chunks().dictionary_encode()
-    n, codes = max(1, len(ids.dictionary)), ids.indices.to_numpy()
-    rank = np.empty(n, dtype=np.int64)
-    rank[pc.array_sort_indices(ids.dictionary).to_numpy()] = np.arange(len(ids.dictionary))
-    day, whom = _epoch_days(rows["day"]), rank[codes]
-    if "snapshot" in rows.column_names:
-        whom = whom + n * _epoch_days(rows["snapshot"])
-    order = np.argsort((whom << DAY_BITS) + day, kind="stable")
-    starts = np.flatnonzero(np.diff(whom[order], prepend=-1))
-    first = order[starts]
-    numbers = set(rows.column_names) - {"customer_id", "snapshot", "day"}
-    return _Rows(
-        np.append(starts, len(order)),
-        ids.dictionary.take(pa.array(codes[first])),
-        whom[first] // n,
-        day[order],
-        {
-            name: rows[name].to_numpy().take(order).astype(np.int64, copy=False)
-            for name in sorted(numbers)
-        },
-    )
-
-
-DAY_BITS = 17
-"""Days since 1970 up to the year 2328: what is logged lies between 1990 and 2200."""
-
-
-def _epoch_days(column: pa.ChunkedArray) -> Whole:
-    return column.cast(pa.int32()).to_numpy().astype(np.int64)
-
-
-def _epoch_day(day: date) -> int:
-    return (day - date(1970, 1, 1)).days
-
-
-def _dates(epoch_days: Whole) -> pa.Array:
-    return pa.array(epoch_days.astype(np.int32), pa.date32())
-
-
-def _validity(is_null: Flags) -> pa.Buffer | None:
-    """What Arrow knows nulls by; none where there are none."""
-    return pa.py_buffer(np.packbits(~is_null, bitorder="little")) if is_null.any() else None
-
-
-def _array(values: Whole, valid: pa.Buffer | None) -> pa.Array:
-    """An Arrow array over `values` itself; `pa.array` with a mask takes seventy times as long."""
-    return pa.Array.from_buffers(pa.int64(), len(values), [valid, pa.py_buffer(values)])
