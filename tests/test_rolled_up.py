@@ -251,7 +251,7 @@ def test_a_panel_that_comes_out_of_order_is_sorted(
     in_turn = panels._in_turn
     monkeypatch.setattr(panel, "as_it_comes", backwards)
     monkeypatch.setattr(panels, "_in_turn", told)
-    monkeypatch.setattr(panels, "CELLS_AT_ONCE", 500)
+    monkeypatch.setattr(panels, "CELLS_AT_ONCE", 3_500)
     assert worlds.by_engine(place, question) == whole
     assert len(asked_for) > 2
     assert {said[0] for said in asked_for} == {"1"}
