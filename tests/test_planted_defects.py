@@ -44,14 +44,19 @@ DEFECTS = {
         (
             (
                 "features/windows.py",
-                "_aggregates(plan)),\n        first=plan.first_day,\n        before=max(plan.snapshots),",
-                "_aggregates(plan)),\n        first=plan.first_day,\n        before=type(plan.first_day)"
+                "_day_columns(plan, counted),\n        first=plan.first_day,\n        before=max(plan.snapshots),",
+                "_day_columns(plan, counted),\n        first=plan.first_day,\n        before=type(plan.first_day)"
                 ".fromordinal(max(plan.snapshots).toordinal() + 1),",
             ),
             (
                 "features/running.py",
                 "over = min(span.over, upto)",
                 "over = min(span.over, upto) - (span.over == 0)",
+            ),
+            (
+                "features/plan.py",
+                "max(*self.snapshots, self.labels_known_on or date.min)",
+                "max(*(s + timedelta(1) for s in self.snapshots), self.labels_known_on or date.min)",
             ),
             ("features/running.py", "ages = {0, lookback_days}", "ages = {-1, lookback_days}"),
             (

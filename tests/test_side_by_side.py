@@ -13,7 +13,7 @@ from sqlglot import exp, parse_one
 
 from churn.errors import ConfigurationError, InputError
 from churn.io import roll_up, tables
-from churn.io.engine import Engine, Resources, opened
+from churn.io.engine import Engine, Resources, duck, opened
 from churn.io.engine.together import side_by_side
 from churn.stages import rollup
 
@@ -25,7 +25,7 @@ def sql(text: str) -> exp.Expr:
 def setting(engine: Engine, name: str) -> object:
     """What no query may ask."""
     connection = engine._connection  # type: ignore[attr-defined]
-    return connection.execute(f"SELECT CURRENT_SETTING('{name}')").fetchone()[0]
+    return connection.execute(f"SELECT CURRENT_SETTING('{name}')").fetchall()[0][0]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,16 @@ def test_as_many_work_as_find_room_and_have_enough_to_do(
         assert len(engines) == n
         assert (engine in engines) == (n == 1)
         assert {setting(one, "threads") for one in engines} == {threads - n + 1}
+
+
+def test_a_machine_with_less_memory_than_what_would_be_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """DuckDB ends the process when it is told so while connecting."""
+    monkeypatch.setattr(duck, "KEPT", 10**15)
+    with opened(Resources(memory_limit="4000TB")) as engine:
+        assert setting(engine, "block_allocator_memory") == "0 bytes"
+        assert engine.table(sql("SELECT 1 AS one")).to_pylist() == [{"one": 1}]
 
 
 def test_they_read_what_was_bound_and_share_nothing(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,13 +164,15 @@ def _connected(resources: Resources, n: int) -> list[duckdb.DuckDBPyConnection]:
             # files are read by the thread that needs them: handing over costs more than local disks do
             "async_threads": 0,
             "memory_limit": f"{limit}B" if limit else resources.memory_limit,
-            # kept from one query to the next, of which a panel asks many: fresh memory is slow
-            "block_allocator_memory": f"{min(KEPT, limit // 4)}B",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             **({"temp_directory": resources.spill} if resources.spill else {}),
         }
     )
+    # Kept from one query to the next, of which a panel asks many: fresh memory is slow. More than the
+    # machine has is refused here; said while connecting, it ends the process.
+    with suppress(duckdb.InvalidInputException):
+        connection.execute(f"SET block_allocator_memory = '{min(KEPT, limit // 4)}B'")
     connections = [connection, *(connection.cursor() for _ in range(n - 1))]
     for one in connections:
         for setting in SETTINGS:
